@@ -1,0 +1,94 @@
+"""A strict YAML reader: 1e-4 is a number, only true and false are booleans, a key stands once."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hemometric.errors import UsageError
+
+Lines = dict[tuple[str | int, ...], int]
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML reads YAML 1.1, where ``1e-4`` is a string and ``no`` is False; this one reads them as YAML 1.2 does."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in _REPLACED]
+    for _REPLACED in [{"tag:yaml.org,2002:bool", "tag:yaml.org,2002:float", "tag:yaml.org,2002:timestamp"}]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$"), list("tf"))
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:\d+\.\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?|\d+[eE][-+]?\d+|\.(?:inf|nan))$"),
+    list("-+0123456789."),
+)
+
+
+def read_yaml(text: str, *, source: str) -> tuple[dict[str, Any], Lines]:
+    """Read one mapping and the line of each of its fields.
+
+    Returns
+    -------
+    data : dict
+        The mapping.
+    lines : dict
+        From the path of a field, such as ``("miner", "window")``, to its line, counted from 1.
+
+    Raises
+    ------
+    UsageError
+        Not YAML, not a mapping, or a key that stands twice.
+    """
+    try:
+        node = yaml.compose(text, Loader=_Loader)
+        data = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader subclass
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{source}, line {mark.line + 1}" if mark else source
+        raise UsageError(f"{where}: this is not valid YAML ({getattr(error, 'problem', error)})") from None
+    except RecursionError:
+        raise UsageError(f"{source}: nested too deeply for a config") from None
+    if not isinstance(data, dict):
+        raise UsageError(f"{source}: expected a mapping of fields (``name: value``), found {type(data).__name__}")
+    lines: Lines = {}
+    _collect_lines(node, (), lines, source)
+    return data, lines
+
+
+def read_text(path: Path) -> str:
+    """Read a config file.
+
+    Raises
+    ------
+    UsageError
+        It does not exist, is a folder, or is not text.
+    """
+    if not path.is_file():
+        kind = "is a folder" if path.is_dir() else "does not exist"
+        raise UsageError(f"config {path} {kind}; give a YAML file such as those under configs/")
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise UsageError(f"config {path} is not UTF-8 text") from None
+    except OSError as error:
+        raise UsageError(f"config {path} cannot be read: {error.strerror}") from None
+
+
+def _collect_lines(node: yaml.Node, path: tuple[str | int, ...], lines: Lines, source: str) -> None:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            here = (*path, key.value)
+            if here in lines:
+                raise UsageError(f"{source}, line {key.start_mark.line + 1}: {key.value!r} stands twice; remove one")
+            lines[here] = key.start_mark.line + 1
+            _collect_lines(value, here, lines, source)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            lines[(*path, index)] = value.start_mark.line + 1
+            _collect_lines(value, (*path, index), lines, source)

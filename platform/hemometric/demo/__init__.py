@@ -1,0 +1,1 @@
+"""Bundled real ECGs and the steps of `make demo`."""
