@@ -1,0 +1,53 @@
+# `make demo` shows the whole line on real ECGs; `make test` runs every test. Both install into .venv when needed.
+SHELL := /bin/bash
+PYTHON ?= python3.11
+BIN := .venv/bin
+STAMP := .venv/.installed
+OUT ?= demo-output
+
+export RAY_USAGE_STATS_ENABLED = 0
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-unit test-cluster test-data bench lint fmt clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+install: $(STAMP) ## install into .venv, if anything changed
+
+$(STAMP): pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) not found; install Python 3.11 or 3.12, or run: make PYTHON=<python> $(MAKECMDGOALS)"; exit 5; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+demo: install ## the whole line on real bundled ECGs, on this machine
+	$(BIN)/hemometric demo --out $(OUT)
+
+test: install ## every test that needs nothing but this folder
+	$(BIN)/python -m pytest -q -m 'not data'
+
+test-unit: install ## tests without Ray, under two minutes
+	$(BIN)/python -m pytest -q -m 'not data' tests/unit tests/test_architecture.py
+
+test-cluster: install ## tests with real Ray nodes and real kills
+	$(BIN)/python -m pytest -q -m 'not data' tests/cluster tests/jobs tests/trials
+
+test-data: install ## tests on the real files of HEMOMETRIC_DATA
+	@test -d "$(HEMOMETRIC_DATA)" || { echo "set HEMOMETRIC_DATA to the folder of real ECG files"; exit 2; }
+	HEMOMETRIC_DATA="$(HEMOMETRIC_DATA)" $(BIN)/python -m pytest -q -m data
+
+bench: install ## ratios against other libraries and against ourselves
+	$(BIN)/python tests/benchmarks/bench_dtw.py
+
+lint: install ## ruff and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+fmt: install ## put the code in shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove what was built
+	rm -rf .venv build dist $(OUT) .pytest_cache .mypy_cache .ruff_cache .hypothesis platform/*.egg-info
