@@ -62,16 +62,23 @@ def _apply(data: dict[str, Any], override: str) -> dict[str, Any]:
     if not equals or not all(keys):
         raise UsageError(f"override {override!r}: write it as field.subfield=value")
     value = read_yaml(f"value: {text}" if text.strip() else "value: null", source=f"override {name}")[0]["value"]
-    result = dict(data)
-    level: dict[str, Any] = result
-    for depth, key in enumerate(keys[:-1]):
-        below = level.get(key, {})
-        if not isinstance(below, dict):
-            raise UsageError(f"override {override!r}: {'.'.join(keys[: depth + 1])} is not a group of fields")
-        level[key] = dict(below)
-        level = level[key]
-    level[keys[-1]] = value
-    return result
+    return _with(data, keys, value, override)
+
+
+def _with(level: Any, keys: Sequence[str], value: Any, override: str) -> Any:
+    """Set one field below `level` without changing it; a number counts into a list."""
+    if not keys:
+        return value
+    key, below = keys[0], keys[1:]
+    if isinstance(level, list):
+        if not key.isdigit() or int(key) >= len(level):
+            raise UsageError(f"override {override!r}: {key} is no position in a list of {len(level)}, counted from 0")
+        return [_with(item, below, value, override) if n == int(key) else item for n, item in enumerate(level)]
+    if level is not None and not isinstance(level, dict):
+        raise UsageError(f"override {override!r}: there is no {key!r} below a plain value")
+    held = dict(level or {})
+    held[key] = _with(held.get(key), below, value, override)
+    return held
 
 
 def _sentence(

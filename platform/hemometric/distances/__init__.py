@@ -1,1 +1,37 @@
-"""."""
+"""Exact distances between ECGs: dynamic time warping in SIMD lanes, and the pointwise controls, for whole batches.
+
+Usable alone: nothing here needs Ray or torch, and the compiler is imported at the first call.
+"""
+
+from hemometric.distances.checks import Metric, Window, band_samples
+from hemometric.distances.configs import (
+    Distance,
+    DistanceConfig,
+    Dtw,
+    DtwDistance,
+    EuclideanDistance,
+    MeanAbsoluteDistance,
+    Pointwise,
+)
+from hemometric.distances.dtw import cross, half_rows, pairwise
+from hemometric.distances.engine import warm_up
+from hemometric.distances.pointwise import mean_absolute, squared_euclidean
+
+__all__ = [
+    "Distance",
+    "DistanceConfig",
+    "Dtw",
+    "DtwDistance",
+    "EuclideanDistance",
+    "MeanAbsoluteDistance",
+    "Metric",
+    "Pointwise",
+    "Window",
+    "band_samples",
+    "cross",
+    "half_rows",
+    "mean_absolute",
+    "pairwise",
+    "squared_euclidean",
+    "warm_up",
+]

@@ -1,1 +1,95 @@
-"""."""
+"""From predictions and embeddings to what they are worth.
+
+Scores with intervals over patients, linear probes on frozen embeddings, baselines without an ECG, clinical ECG pages,
+figures, and one HTML report that holds them all.
+"""
+
+from hemometric.evaluation.baselines import AgeSexFeatures
+from hemometric.evaluation.figures import (
+    Trial,
+    embedding_projection,
+    loss_curves,
+    predicted_against_true,
+    principal_components,
+    roc_curve,
+    to_png,
+    to_svg,
+    triplet_figure,
+    tuning_trials,
+)
+from hemometric.evaluation.intervals import Interval, bootstrap, by_rows, paired_difference, replicates
+from hemometric.evaluation.page import ecg_page, page_bytes, save_page
+from hemometric.evaluation.probe import Probe, logistic_probe, ridge_probe
+from hemometric.evaluation.report import (
+    Column,
+    KeyFigure,
+    Picture,
+    Report,
+    Section,
+    Table,
+    Text,
+    picture,
+    render,
+    write_report,
+)
+from hemometric.evaluation.scores import (
+    BINARY_SCORES,
+    MULTILABEL_SCORES,
+    REGRESSION_SCORES,
+    Score,
+    Scores,
+    binary_scores,
+    multilabel_macro_auroc,
+    multilabel_scores,
+    regression_scores,
+    roc_points,
+)
+from hemometric.evaluation.summary import Comparison, SystemScores, compare
+
+__all__ = [
+    "BINARY_SCORES",
+    "MULTILABEL_SCORES",
+    "REGRESSION_SCORES",
+    "AgeSexFeatures",
+    "Column",
+    "Comparison",
+    "Interval",
+    "KeyFigure",
+    "Picture",
+    "Probe",
+    "Report",
+    "Score",
+    "Scores",
+    "Section",
+    "SystemScores",
+    "Table",
+    "Text",
+    "Trial",
+    "binary_scores",
+    "bootstrap",
+    "by_rows",
+    "compare",
+    "ecg_page",
+    "embedding_projection",
+    "logistic_probe",
+    "loss_curves",
+    "multilabel_macro_auroc",
+    "multilabel_scores",
+    "page_bytes",
+    "paired_difference",
+    "picture",
+    "predicted_against_true",
+    "principal_components",
+    "regression_scores",
+    "render",
+    "replicates",
+    "ridge_probe",
+    "roc_curve",
+    "roc_points",
+    "save_page",
+    "to_png",
+    "to_svg",
+    "triplet_figure",
+    "tuning_trials",
+    "write_report",
+]

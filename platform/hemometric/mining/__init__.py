@@ -1,1 +1,40 @@
-"""."""
+"""Who attracts and who repels: index tuples for pytorch-metric-learning, from distances between signals or labels.
+
+`BatchMiner` compares the recordings of a global batch (`WholeRecord`), measures how far apart they are and lets a
+`Miner` choose; label miners choose by a label; `Ahead` does it one batch before it is needed. Choices are pure
+functions of (distances, recording ids, patients, seed, epoch), so that every rank makes the same ones.
+"""
+
+from hemometric.mining.ahead import Ahead
+from hemometric.mining.batch_miner import BatchMiner, MinerConfig, MiningConfig
+from hemometric.mining.compared import Compared, ComparedConfig, WholeRecord
+from hemometric.mining.hubs import HubCounter
+from hemometric.mining.label_miner import LabelMiner, LabelMinerConfig, LabelSelection, NPairMiner, Triplets
+from hemometric.mining.mined import Mined
+from hemometric.mining.miner import Miner
+from hemometric.mining.nearest_miner import NearestMiner
+from hemometric.mining.negatives import FarthestNegatives, NegativesConfig, RandomNegatives
+from hemometric.mining.random_miner import RandomMiner
+
+__all__ = [
+    "Ahead",
+    "BatchMiner",
+    "Compared",
+    "ComparedConfig",
+    "FarthestNegatives",
+    "HubCounter",
+    "LabelMiner",
+    "LabelMinerConfig",
+    "LabelSelection",
+    "Mined",
+    "Miner",
+    "MinerConfig",
+    "MiningConfig",
+    "NPairMiner",
+    "NearestMiner",
+    "NegativesConfig",
+    "RandomMiner",
+    "RandomNegatives",
+    "Triplets",
+    "WholeRecord",
+]

@@ -1,0 +1,10 @@
+"""Train a supervised head with Ray Train.
+
+On a node of a cluster:  python jobs/finetune.py --config FILE [field=value ...]
+From anywhere else:      hemometric submit finetune --config FILE --address http://HEAD:8265
+"""
+
+from hemometric.cli import run_job
+
+if __name__ == "__main__":
+    run_job("finetune")

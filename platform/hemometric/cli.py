@@ -1,0 +1,267 @@
+"""`hemometric …`: thin commands over `runs` and `runtime`, with one sentence and an exit code for whatever goes wrong."""
+
+from __future__ import annotations
+
+import importlib
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from hemometric import __version__
+from hemometric.errors import HemometricError, InterruptedRunError, UsageError
+
+JOBS = ("ingest", "pretrain", "finetune", "tune", "embed", "predict", "evaluate")
+
+app = typer.Typer(
+    help="Hospital ECG archives into embeddings and estimates of cardiac pressure. Research use; not a medical device.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+config_app = typer.Typer(help="Check and show configs.", no_args_is_help=True)
+app.add_typer(config_app, name="config")
+
+Overrides = Annotated[list[str] | None, typer.Argument(metavar="[FIELD=VALUE]...", help="Fields to set, such as miner.window=0.1.")]
+ConfigFile = Annotated[Path | None, typer.Option("--config", "-c", help="A YAML file such as those under configs/.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the whole traceback of an error.")]
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line; never returns."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments
+    # A batch system's polite end is an interruption like Ctrl-C: what can be saved is saved, the code is 130.
+    signal.signal(signal.SIGTERM, _interrupt)
+    sys.exit(guarded(lambda: app(args=[a for a in arguments if a != "--debug"], standalone_mode=False), debug=debug))
+
+
+def guarded(action: Callable[[], Any], *, debug: bool = False) -> int:
+    """Run an action and turn its end into an exit code, its error into one sentence on stderr."""
+    try:
+        result = action()
+    except HemometricError as error:
+        return _report(error, str(error), error.exit_code, debug)
+    except typer.Exit as stop:
+        return int(stop.exit_code)
+    except (typer.Abort, KeyboardInterrupt) as error:
+        return _report(error, "interrupted; the same command goes on where it stopped", InterruptedRunError.exit_code, debug)
+    except Exception as error:
+        if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # click's own usage errors
+            return _report(error, f"{error.format_message()} (see --help)", UsageError.exit_code, debug)
+        return _report(error, f"unexpected {type(error).__name__}; run again with --debug to see where", 1, debug)
+    return result if isinstance(result, int) else 0
+
+
+def run_job(job: str) -> NoReturn:
+    """Run one job from a script under jobs/: ``--config FILE`` and overrides come from the command line."""
+    main([job, *sys.argv[1:]])
+
+
+def decode_job(job: str, config: Path | None, overrides: Sequence[str], fields: dict[str, Any]) -> Any:
+    """Read the config of a job from a file, named options and overrides; the later ones win."""
+    from hemometric.config import decode
+    from hemometric.config.yaml_reader import read_text, read_yaml
+    from hemometric.runs import catalogue
+
+    data, lines = read_yaml(read_text(config), source=str(config)) if config else ({}, {})
+    given = {name: value for name, value in fields.items() if value not in (None, [], ())}
+    found = data.setdefault("job", job)
+    if found != job:
+        raise UsageError(f"{config}: this is a config for {found!r}; run: hemometric {found} --config {config}")
+    return decode(catalogue.config_of(job), {**data, **given}, overrides, source=str(config or "options"), lines=lines)
+
+
+def launch(job: str, config: Any) -> None:
+    """Run a job on Ray, or in this process where the config says ``workers: 0``."""
+    room = "runs" if config.workers == 0 else "runtime"
+    summary = importlib.import_module(f"hemometric.{room}.{job}").run(config)
+    for line in summary:
+        typer.echo(line)
+
+
+@app.command(epilog="Example: hemometric ingest archive/ptbxl/records500 --out corpus --table archive/ptbxl/ptbxl_database.csv")
+def ingest(
+    sources: Annotated[list[str] | None, typer.Argument(help="Folders or files of ECGs, then any field=value.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the corpus.")] = None,
+    table: Annotated[Path | None, typer.Option(help="CSV or Parquet of labels; PTB-XL's is found by itself.")] = None,
+    key: Annotated[Path | None, typer.Option(help="Key file of the pseudonyms; made, and its place said, where none is.")] = None,
+    config: ConfigFile = None,
+    debug: Debug = False,
+) -> None:
+    """Turn vendor files into a corpus: checked, pseudonymised, split by patient, hashed."""
+    words = sources or []
+    overrides = [word for word in words if "=" in word and not Path(word).exists()]
+    paths = [word for word in words if word not in overrides]
+    fields = {"sources": paths, "out": _text(out), "key": _text(key), "table": _text(table)}
+    launch("ingest", decode_job("ingest", config, overrides, fields))
+
+
+@app.command(epilog="Example: hemometric verify corpus")
+def verify(corpus: Annotated[Path, typer.Argument(help="Folder of a corpus.")], debug: Debug = False) -> None:
+    """Hash every file of a corpus again and check what its manifest promises."""
+    from hemometric.runs.inspect import verify_corpus
+
+    for line in verify_corpus(corpus):
+        typer.echo(line)
+
+
+@app.command(epilog="Example: hemometric inspect corpus --draw first --out page.png")
+def inspect(
+    corpus: Annotated[Path, typer.Argument(help="Folder of a corpus.")],
+    draw: Annotated[str | None, typer.Option(help="Recording id, or 'first', to draw as a 12-lead page.")] = None,
+    out: Annotated[Path, typer.Option(help="PNG to write.")] = Path("ecg.png"),
+    debug: Debug = False,
+) -> None:
+    """Print counts, quality and split; draw a recording as a clinical page (25 mm/s, 10 mm/mV)."""
+    from hemometric.runs.inspect import inspect_corpus
+
+    for line in inspect_corpus(corpus, draw=draw, out=out):
+        typer.echo(line)
+
+
+@app.command(epilog="Example: hemometric synthesise --out cohort num_patients=500 seed=7")
+def synthesise(
+    overrides: Overrides = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of WFDB files and labels.csv.")] = None,
+    config: ConfigFile = None,
+    debug: Debug = False,
+) -> None:
+    """Write a synthetic 12-lead cohort with a planted mPCWP, and say how well it can be estimated at best."""
+    from hemometric.runs import synthesise as run
+
+    for line in run.run(decode_job("synthesise", config, overrides or [], {"out": _text(out)})):
+        typer.echo(line)
+
+
+@app.command(epilog="Example: hemometric pretrain --config configs/pretrain/laptop.yaml corpus=corpus out=runs/pretrain")
+def pretrain(overrides: Overrides = None, config: ConfigFile = None, debug: Debug = False) -> None:
+    """Pretrain an encoder by metric learning on DTW-mined triplets (Ray Train)."""
+    launch("pretrain", decode_job("pretrain", config, overrides or [], {}))
+
+
+@app.command(epilog="Example: hemometric finetune --config configs/finetune/mpcwp.yaml model=runs/pretrain/model")
+def finetune(overrides: Overrides = None, config: ConfigFile = None, debug: Debug = False) -> None:
+    """Train a supervised head: alpha x metric + task (Ray Train)."""
+    launch("finetune", decode_job("finetune", config, overrides or [], {}))
+
+
+@app.command(epilog="Example: hemometric tune --config configs/tune/mpcwp.yaml num_trials=20")
+def tune(overrides: Overrides = None, config: ConfigFile = None, debug: Debug = False) -> None:
+    """Search margin, alpha and embedding size for the supervised head (Ray Tune, Optuna, ASHA)."""
+    launch("tune", decode_job("tune", config, overrides or [], {}))
+
+
+Model = Annotated[Path | None, typer.Option(help="A model folder.")]
+Corpus = Annotated[Path | None, typer.Option(help="A corpus folder.")]
+Out = Annotated[Path | None, typer.Option(help="Folder to write.")]
+
+
+@app.command(epilog="Example: hemometric embed --model runs/pretrain/model --corpus corpus --out embeddings")
+def embed(
+    overrides: Overrides = None, model: Model = None, corpus: Corpus = None, out: Out = None, config: ConfigFile = None,
+    debug: Debug = False,
+) -> None:
+    """Write the embedding of every recording to Parquet (Ray Data)."""
+    launch("embed", decode_job("embed", config, overrides or [], _folders(model, corpus, out)))
+
+
+@app.command(epilog="Example: hemometric predict --model runs/tune/model --corpus corpus --out predictions")
+def predict(
+    overrides: Overrides = None, model: Model = None, corpus: Corpus = None, out: Out = None, config: ConfigFile = None,
+    debug: Debug = False,
+) -> None:
+    """Write the estimate of every recording (mmHg, or a probability) to Parquet (Ray Data)."""
+    launch("predict", decode_job("predict", config, overrides or [], _folders(model, corpus, out)))
+
+
+@app.command(epilog="Example: hemometric evaluate --config configs/evaluate/demo.yaml")
+def evaluate(overrides: Overrides = None, config: ConfigFile = None, debug: Debug = False) -> None:
+    """Score models beside their controls, with patient-level intervals, into one HTML report."""
+    launch("evaluate", decode_job("evaluate", config, overrides or [], {}))
+
+
+@app.command(epilog="Example: hemometric submit pretrain --config configs/pretrain/gpu.yaml --address http://head:8265")
+def submit(
+    job: Annotated[str, typer.Argument(help=f"One of: {', '.join(JOBS)}.")],
+    overrides: Overrides = None,
+    address: Annotated[str, typer.Option(help="The cluster's dashboard.")] = "http://127.0.0.1:8265",
+    config: ConfigFile = None,
+    follow: Annotated[bool, typer.Option(help="Show the job's log until it ends.")] = True,
+    debug: Debug = False,
+) -> None:
+    """Send a job to a running Ray cluster, follow its log, and end as it ends."""
+    if job not in JOBS:
+        raise UsageError(f"unknown job {job!r}; known: {', '.join(JOBS)}")
+    decoded = decode_job(job, config, overrides or [], {})
+    from hemometric.runtime.submit import submit as send
+
+    send(job, decoded, address=address, follow=follow, say=typer.echo)
+
+
+@app.command(epilog="Example: hemometric demo --out demo-output")
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder of everything that the demo makes.")] = Path("demo-output"),
+    debug: Debug = False,
+) -> None:
+    """Run the whole line on bundled real ECGs and a synthetic labelled cohort, in minutes."""
+    from hemometric.demo.steps import run
+
+    run(out)
+
+
+@config_app.command("check", epilog="Example: hemometric config check configs/pretrain/laptop.yaml")
+def config_check(file: Path, overrides: Overrides = None, debug: Debug = False) -> None:
+    """Check a config and print its fingerprint."""
+    from hemometric.config import fingerprint
+
+    config = _decode_any(file, overrides or [])
+    typer.echo(f"{file}: a valid {config.job} config, fingerprint {fingerprint(config)}")
+
+
+@config_app.command("show", epilog="Example: hemometric config show configs/pretrain/laptop.yaml batch_size=32")
+def config_show(file: Path, overrides: Overrides = None, debug: Debug = False) -> None:
+    """Print a config with every field resolved."""
+    from hemometric.config import dump
+
+    typer.echo(dump(_decode_any(file, overrides or [])), nl=False)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(f"hemometric {__version__}")
+
+
+def _decode_any(file: Path, overrides: Sequence[str]) -> Any:
+    from hemometric.runs import catalogue
+
+    return catalogue.decode(file, overrides)
+
+
+def _folders(model: Path | None, corpus: Path | None, out: Path | None) -> dict[str, str | None]:
+    return {"model": _text(model), "corpus": _text(corpus), "out": _text(out)}
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
+
+
+def _interrupt(signum: int, frame: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _report(error: BaseException, sentence: str, code: int, debug: bool) -> int:
+    if debug:
+        traceback.print_exception(error)
+    typer.echo(f"hemometric: {sentence}", err=True)
+    return code
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""Files that are there whole or not at all: temporary name, fsync, rename; and what a full disk looks like."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hemometric.errors import PrecheckError, UsageError
+
+TEMPORARY = ".tmp"
+_CHUNK = 1 << 20
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`; what was written there takes the name of `path` when the block ends well.
+
+    The file and its folder are flushed to the disk before and after the rename, so that a file under its final
+    name is complete even after a power cut. When the block raises, nothing is left.
+
+    Raises
+    ------
+    PrecheckError
+        The disk, the quota or the file-size limit is full; the half file is removed.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}{TEMPORARY}")
+    try:
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        if error.errno in NO_ROOM:
+            raise no_room(path.parent, error) from None
+        raise
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def no_room(folder: Path, error: OSError) -> PrecheckError:
+    """Say that a folder's disk is full."""
+    return PrecheckError(
+        f"no room left to write in {folder} ({error.strerror}); free some space and run the same command again"
+    )
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a small file whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush a folder's list of names to the disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sha256_of(path: Path) -> str:
+    """Hash a file without holding it in memory."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Remove what writers that were killed have left behind; call it only under the folder's lock."""
+    for orphan in folder.rglob(f".*{TEMPORARY}"):
+        orphan.unlink(missing_ok=True)
+
+
+def need_room(folder: Path, num_bytes: int, purpose: str) -> None:
+    """Refuse to begin what cannot end.
+
+    Raises
+    ------
+    PrecheckError
+        The disk that holds `folder` has less than `num_bytes` free.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < num_bytes:
+        raise PrecheckError(
+            f"{purpose} needs {num_bytes / 1e9:.2f} GB and {folder} has {free / 1e9:.2f} GB free; "
+            "free some space or choose another folder"
+        )
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and its parents.
+
+    Raises
+    ------
+    UsageError
+        The name is taken by a file, or the place cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise UsageError(f"{folder} cannot be a folder: a file has that name; choose another place") from None
+    except OSError as error:
+        raise UsageError(f"folder {folder} cannot be made: {error.strerror}") from None

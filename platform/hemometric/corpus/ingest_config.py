@@ -1,0 +1,38 @@
+"""What an ingest computes; where it reads, writes and runs is the run's affair."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from hemometric.config import Config
+from hemometric.corpus.split import HashSplit, SplitConfig
+from hemometric.corpus.tables import AutoTable, TableConfig
+from hemometric.waveform import QualityConfig
+
+
+class IngestConfig(Config):
+    """The whole of it, each field with a default that fits a folder of ECGs with patient ids.
+
+    Attributes
+    ----------
+    patients : "given" or "recording_is_patient"
+        What to do with a recording for which neither table nor file names a patient: refuse it
+        (``missing_patient``), or let it stand for a patient of its own.
+    max_rejected_fraction : float
+        With more refused than this, nothing is written.
+    unit_recordings, unit_bytes : int
+        A unit of work ends at so many sources or so many bytes of source files: what a worker holds at once.
+    shard_bytes : int
+        Aim for the counts of one shard before compression.
+    """
+
+    quality: QualityConfig = Field(default_factory=QualityConfig)
+    table: TableConfig = Field(default_factory=AutoTable)
+    split: SplitConfig = Field(default_factory=HashSplit)
+    patients: Literal["given", "recording_is_patient"] = "given"
+    max_rejected_fraction: float = Field(0.1, ge=0, le=1)
+    unit_recordings: int = Field(256, ge=1, le=4096)
+    unit_bytes: int = Field(128 << 20, ge=1 << 16, le=1 << 30)
+    shard_bytes: int = Field(256 << 20, ge=1 << 16, le=1 << 40)

@@ -1,0 +1,172 @@
+"""What a corpus holds, and the hashes to prove it: one JSON file without a clock, a path or a patient's name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from hemometric.config import Config
+from hemometric.corpus.labels import Label
+from hemometric.corpus.schema import SCHEMA_VERSION
+from hemometric.corpus.split import Split, SplitConfig
+from hemometric.errors import IntegrityError, UsageError
+
+MANIFEST = "manifest.json"
+QUARANTINE = "quarantine.parquet"
+SUCCESS = "_SUCCESS"
+
+
+class SplitCounts(Config):
+    """How many recordings of how many patients."""
+
+    recordings: int
+    patients: int
+
+
+class Counts(Config):
+    """``found = accepted + sum(rejected)``; and what could not be joined or believed.
+
+    Attributes
+    ----------
+    rejected : dict
+        From a reason code to the number of recordings; each one is a row of the quarantine table.
+    unmatched : int
+        Sources for which the table has no row.
+    nulled : dict
+        From a field to the accepted recordings whose value was out of range or unreadable, and became absent.
+    labels : dict
+        From a label to the accepted recordings that have it.
+    """
+
+    found: int
+    accepted: int
+    rejected: dict[str, int]
+    unmatched: int
+    nulled: dict[str, int]
+    labels: dict[str, int]
+    splits: dict[Split, SplitCounts]
+
+
+class TableEntry(Config):
+    """Which table was joined: file names without folders, and the hash of their bytes."""
+
+    kind: str
+    files: tuple[str, ...]
+    sha256: str
+
+
+class Partitions(Config):
+    """How many keyed patient partitions there are, and how many rows lie in each."""
+
+    num: int
+    rows: tuple[int, ...]
+
+
+class FileEntry(Config):
+    """A file of the corpus, by its path within the corpus folder."""
+
+    path: str
+    num_rows: int
+    num_bytes: int
+    sha256: str
+
+
+class ShardEntry(FileEntry):
+    """A shard: rows of one split, of part of one partition or of several whole ones."""
+
+    split: Split
+    partitions: tuple[int, ...]
+
+
+class Manifest(Config):
+    """See the module's first line.
+
+    Attributes
+    ----------
+    key_id : str
+        Tells which pseudonym key made the names.
+    inputs : str
+        Keyed hash of the sources' names and sizes, the table and the config: the same inputs need no second ingest.
+    ingest_config : str
+        Fingerprint of the ingest config.
+    """
+
+    schema_version: int
+    package_version: str
+    key_id: str
+    inputs: str
+    ingest_config: str
+    split: SplitConfig
+    table: TableEntry
+    labels: tuple[Label, ...]
+    counts: Counts
+    partitions: Partitions
+    quarantine: FileEntry
+    shards: tuple[ShardEntry, ...]
+
+    def label(self, name: str) -> Label | None:
+        """Find a label by its name."""
+        return next((label for label in self.labels if label.name == name), None)
+
+
+def manifest_bytes(manifest: Manifest) -> bytes:
+    """Write the one JSON text of a manifest: sorted keys, so that equal manifests are equal bytes."""
+    return (json.dumps(manifest.model_dump(mode="json"), indent=1, sort_keys=True) + "\n").encode()
+
+
+def read_manifest(folder: Path) -> tuple[Manifest, str]:
+    """Read a finished corpus's manifest and the hash of its bytes.
+
+    Raises
+    ------
+    UsageError
+        There is no corpus, it is not finished, or it has another schema version.
+    IntegrityError
+        The manifest's bytes are not those that the marker file promises.
+    """
+    if not folder.exists():
+        raise UsageError(f"corpus {folder} does not exist; make one with `hemometric ingest SOURCE --out {folder}`")
+    if not folder.is_dir():
+        raise UsageError(f"corpus {folder} is a file; give the folder that `hemometric ingest` has made")
+    path = folder / MANIFEST
+    marker = folder / SUCCESS
+    if not marker.is_file():
+        half = path.exists() or (folder / "staging").exists() or (folder / "shards").exists()
+        what = "is not finished; run the same `hemometric ingest` again" if half else "is no corpus: it has no manifest"
+        raise UsageError(f"{folder} {what}")
+    if not path.is_file():
+        raise IntegrityError(f"{path} is missing; run the same `hemometric ingest` into another folder")
+    content = path.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    if marker.read_bytes().decode(errors="replace").strip() != digest:
+        raise IntegrityError(f"{path} is not the file that was written (its hash differs from {SUCCESS}); restore it")
+    return parse_manifest(content, str(path)), digest
+
+
+def parse_manifest(content: bytes, source: str) -> Manifest:
+    """Read a manifest's text.
+
+    Raises
+    ------
+    UsageError
+        It has another schema version.
+    IntegrityError
+        It is no manifest.
+    """
+    try:
+        version = json.loads(content)["schema_version"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise IntegrityError(f"{source} is no manifest of a corpus; restore it or make the corpus again") from None
+    if version != SCHEMA_VERSION:
+        raise UsageError(
+            f"{source} has schema version {version} and this hemometric reads {SCHEMA_VERSION}; "
+            "make the corpus again, or use the version of hemometric that made it"
+        )
+    try:
+        return Manifest.model_validate_json(content)
+    except ValidationError as error:
+        place = ".".join(str(part) for part in error.errors()[0]["loc"])
+        raise IntegrityError(f"{source}: field {place} is not what a manifest holds; make the corpus again") from None

@@ -1,0 +1,166 @@
+"""What a table says of recordings, joined by the record's name and never by its position."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from hemometric.corpus.labels import LABEL_PREFIX, Label
+from hemometric.ecg import Sex
+from hemometric.errors import UsageError
+
+NULLED = "nulled"
+"""Column of a metadata table: the fields whose value was not believed, per row."""
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What a table says of one recording; None where it says nothing."""
+
+    patient_id: str | None = None
+    age_years: float | None = None
+    sex: Sex | None = None
+    site: str | None = None
+    fold: int | None = None
+    labels: dict[str, float | list[str] | None] = field(default_factory=dict)
+
+
+def metadata_schema(labels: Sequence[Label]) -> pa.Schema:
+    """Give the columns of a `MetadataTable`."""
+    kinds = {"number": pa.float64(), "codes": pa.list_(pa.string())}
+    return pa.schema(
+        [
+            ("patient_id", pa.string()),
+            ("age_years", pa.float64()),
+            ("sex", pa.string()),
+            ("site", pa.string()),
+            ("fold", pa.int32()),
+            *((label.column, kinds[label.kind]) for label in labels),
+            (NULLED, pa.list_(pa.string())),
+        ]
+    )
+
+
+class MetadataTable:
+    """Rows of metadata, found by the name of a record.
+
+    A record's name in the table and a source's key match when one is the end of the other, whole path parts only:
+    ``records100/00000/00001_lr`` matches the key ``ptbxl/records100/00000/00001_lr``, and the key
+    ``00000/00001_lr`` when the source was an inner folder.
+
+    Parameters
+    ----------
+    rows : pyarrow.Table
+        With the columns of `metadata_schema`.
+    names : list of (str, int)
+        Each record's name and its row; several names may share a row (PTB-XL's two rates do).
+    files : tuple of str
+        Names of the table's files, without folders.
+    sha256 : str
+        Hash of their bytes.
+
+    Raises
+    ------
+    UsageError
+        A record's name stands on two rows.
+    """
+
+    def __init__(
+        self,
+        rows: pa.Table,
+        names: Iterable[tuple[str, int]],
+        *,
+        labels: Sequence[Label],
+        kind: str,
+        files: tuple[str, ...] = (),
+        sha256: str = "",
+    ) -> None:
+        self.rows = rows
+        self.labels = tuple(labels)
+        self.kind = kind
+        self.files = files
+        self.sha256 = sha256
+        self._row_of: dict[str, int] = {}
+        self._row_of_end: dict[str, int] | None = None
+        doubled = 0
+        for name, row in names:
+            doubled += self._row_of.setdefault(name, row) != row
+        if doubled:
+            raise UsageError(
+                f"table {', '.join(files)}: {doubled} record names stand on more than one row; keep one row for each"
+            )
+
+    @classmethod
+    def empty(cls) -> MetadataTable:
+        """Give the table that knows nothing."""
+        return cls(metadata_schema(()).empty_table(), (), labels=(), kind="none")
+
+    def lookup(self, source_key: str) -> Metadata | None:
+        """Give what the table says of one source, None when it has no row for it."""
+        row = self.positions([source_key])[0]
+        return None if row < 0 else metadata_of(self.rows.slice(row, 1).to_pylist()[0])
+
+    def positions(self, source_keys: Sequence[str]) -> npt.NDArray[np.int64]:
+        """Find the row of each source, -1 where there is none.
+
+        Raises
+        ------
+        UsageError
+            One record name of the table is the end of more than one key, so that nobody can tell whose it is.
+        """
+        found = [self._match(key) for key in source_keys]
+        taken: dict[str, int] = {}
+        for name, _ in found:
+            if name is not None:
+                taken[name] = taken.get(name, 0) + 1
+        doubled = sum(count > 1 for count in taken.values())
+        if doubled:
+            raise UsageError(
+                f"table {', '.join(self.files)}: {doubled} record names fit more than one source; "
+                "write more of the path in the table, or ingest the folders one by one"
+            )
+        return np.array([row for _, row in found], dtype=np.int64)
+
+    def take(self, positions: npt.NDArray[np.int64]) -> pa.Table:
+        """Give rows in the order of `positions`, all null where it is -1."""
+        return self.rows.take(pa.array(positions, mask=positions < 0))
+
+    def _match(self, key: str) -> tuple[str | None, int]:
+        end = key
+        while True:  # the longest name that ends the key wins
+            if end in self._row_of:
+                return end, self._row_of[end]
+            _, slash, end = end.partition("/")
+            if not slash:
+                break
+        row = self._ends().get(key, -1) if "/" in key else -1
+        return (key, row) if row >= 0 else (None, -1)
+
+    def _ends(self) -> dict[str, int]:
+        """Map each proper end of each name to its row, -1 where two rows share the end."""
+        if self._row_of_end is None:
+            ends: dict[str, int] = {}
+            for name, row in self._row_of.items():
+                end = name
+                while "/" in (end := end.partition("/")[2]):
+                    if ends.setdefault(end, row) != row:
+                        ends[end] = -1
+            self._row_of_end = ends
+        return self._row_of_end
+
+
+def metadata_of(row: dict[str, Any]) -> Metadata:
+    """Turn one row of a `MetadataTable` into a value."""
+    return Metadata(
+        patient_id=row["patient_id"],
+        age_years=row["age_years"],
+        sex=row["sex"],
+        site=row["site"],
+        fold=row["fold"],
+        labels={name.removeprefix(LABEL_PREFIX): row[name] for name in row if name.startswith(LABEL_PREFIX)},
+    )

@@ -1,0 +1,209 @@
+"""Reading a corpus: its table without signals, or its recordings one by one, a row group in memory at a time."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hemometric.corpus.manifest import FileEntry, Manifest, ShardEntry, read_manifest
+from hemometric.corpus.schema import (
+    QUARANTINE_SCHEMA,
+    SIGNAL,
+    check_schema,
+    corpus_schema,
+    recording_of,
+    rows_of,
+)
+from hemometric.corpus.split import SPLITS
+from hemometric.ecg import Recording
+from hemometric.errors import IntegrityError, UsageError
+
+
+def open_corpus(path: Path) -> Corpus:
+    """Open a finished corpus; only its manifest is read.
+
+    Raises
+    ------
+    UsageError
+        There is no corpus, it is not finished, or it has another schema version.
+    IntegrityError
+        The manifest is not the one that was written.
+    """
+    manifest, digest = read_manifest(path)
+    return Corpus(path, manifest, digest)
+
+
+class Corpus:
+    """A finished corpus.
+
+    Attributes
+    ----------
+    path : Path
+        Its folder.
+    manifest : Manifest
+        What it holds.
+    hash : str
+        SHA-256 of the manifest's bytes: names the corpus, signals and all.
+    """
+
+    def __init__(self, path: Path, manifest: Manifest, digest: str) -> None:
+        self.path = path
+        self.manifest = manifest
+        self.hash = digest
+        self.schema: pa.Schema = corpus_schema(manifest.labels)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of all columns but the signal."""
+        return tuple(name for name in self.schema.names if name != SIGNAL)
+
+    def shards(self, splits: Sequence[str] | None = None) -> tuple[ShardEntry, ...]:
+        """Give the shards of some splits, or of all.
+
+        Raises
+        ------
+        UsageError
+            A split has an unknown name.
+        """
+        wanted = checked_splits(splits)
+        return tuple(shard for shard in self.manifest.shards if shard.split in wanted)
+
+    def table(self, splits: Sequence[str] | None = None, columns: Sequence[str] | None = None) -> pa.Table:
+        """Read columns without signals, rows in the order of the shards.
+
+        Raises
+        ------
+        UsageError
+            A split or column has an unknown name.
+        IntegrityError
+            A shard of these splits is missing or damaged.
+        """
+        names = self.columns if columns is None else tuple(columns)
+        for name in names:
+            if name not in self.columns:
+                close = difflib.get_close_matches(name, self.columns, n=1)
+                hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(self.columns)}"
+                raise UsageError(f"corpus {self.path} has no column {name!r}; {hint}")
+        tables = []
+        for shard in self.shards(splits):
+            with self._open(shard) as file:
+                tables.append(file.read(columns=list(names)))
+        empty = pa.schema([self.schema.field(name) for name in names]).empty_table()
+        return pa.concat_tables(
+            [empty.replace_schema_metadata(), *(table.replace_schema_metadata() for table in tables)]
+        )
+
+    def recordings(self, splits: Sequence[str] | None = None) -> Iterator[tuple[dict[str, Any], Recording]]:
+        """Read rows (without signal) and recordings, one row group in memory at a time.
+
+        A recording's counts are a view of its row group: copy what you keep.
+
+        Raises
+        ------
+        UsageError
+            A split has an unknown name.
+        IntegrityError
+            A shard of these splits is missing or damaged.
+        """
+        for shard in self.shards(splits):
+            with self._open(shard) as file:
+                for group in range(file.num_row_groups):
+                    yield from self._group(file.read_row_group(group), shard)
+
+    def recording(self, recording_id: str) -> Recording:
+        """Read one recording.
+
+        Raises
+        ------
+        UsageError
+            The corpus does not hold it.
+        IntegrityError
+            A shard on the way is missing or damaged.
+        """
+        for shard in self.manifest.shards:
+            with self._open(shard) as file:
+                for group in range(file.num_row_groups):
+                    ids = file.read_row_group(group, columns=["recording_id"])["recording_id"]
+                    position = ids.index(recording_id).as_py()
+                    if position >= 0:
+                        one = file.read_row_group(group).slice(position, 1)
+                        return next(self._group(one, shard))[1]
+        raise UsageError(f"corpus {self.path} has no recording {recording_id!r}; `hemometric inspect` lists some")
+
+    def quarantine(self) -> pa.Table:
+        """Read what was refused: recording_id, reason, detail.
+
+        Raises
+        ------
+        IntegrityError
+            The file is missing or damaged.
+        """
+        with self._open(self.manifest.quarantine, QUARANTINE_SCHEMA) as file:
+            return file.read()
+
+    def _group(self, table: pa.Table, shard: ShardEntry) -> Iterator[tuple[dict[str, Any], Recording]]:
+        source = str(self.path / shard.path)
+        signals = table[SIGNAL].combine_chunks()
+        for index, row in enumerate(rows_of(table.drop_columns([SIGNAL]), source)):
+            yield row, recording_of(row, signals[index].as_buffer(), source)
+
+    @contextmanager
+    def _open(self, entry: FileEntry, schema: pa.Schema | None = None) -> Iterator[pq.ParquetFile]:
+        with open_parquet(self.path, entry, self.schema if schema is None else schema) as file:
+            yield file
+
+
+@contextmanager
+def open_parquet(folder: Path, entry: FileEntry, schema: pa.Schema) -> Iterator[pq.ParquetFile]:
+    """Open a file of a corpus after its size, schema and rows were compared with the manifest.
+
+    Page checksums are verified as pages are read: a flipped byte ends in an error, never in another signal.
+
+    Raises
+    ------
+    IntegrityError
+        The file is missing, cut short or damaged, or has other columns; also from within the block.
+    """
+    path = folder / entry.path
+    if not path.is_file():
+        raise IntegrityError(f"{path} is missing; restore it, or make the corpus again")
+    num_bytes = path.stat().st_size
+    if num_bytes != entry.num_bytes:
+        raise IntegrityError(f"{path} has {num_bytes} bytes and the manifest says {entry.num_bytes}; restore it")
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            check_schema(file.schema_arrow, schema, str(path))
+            if file.metadata.num_rows != entry.num_rows:
+                raise IntegrityError(f"{path} has {file.metadata.num_rows} rows, not {entry.num_rows}; restore it")
+            yield file
+    except (OSError, pa.ArrowException) as error:
+        raise IntegrityError(
+            f"{path} is damaged ({_first_line(error)}); restore it, or make the corpus again"
+        ) from None
+
+
+def checked_splits(splits: Sequence[str] | None) -> tuple[str, ...]:
+    """Give the wanted splits in their usual order, all of them for None.
+
+    Raises
+    ------
+    UsageError
+        A split has an unknown name.
+    """
+    for split in splits or ():
+        if split not in SPLITS:
+            close = difflib.get_close_matches(split, SPLITS, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(SPLITS)}"
+            raise UsageError(f"there is no split {split!r}; {hint}")
+    return tuple(split for split in SPLITS if splits is None or split in splits)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).splitlines()
+    return lines[0][:160] if lines else type(error).__name__

@@ -1,0 +1,235 @@
+"""Units: a few hundred sources read, checked, pseudonymised and staged as one Arrow file, whole or not at all.
+
+A staged file is uncompressed and memory-mapped: a shard takes its few rows of each unit without reading the rest.
+Parquet would have to be decompressed whole for each of the shards that take a row of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hemometric.corpus.files import replacing, sha256_of, write_bytes
+from hemometric.corpus.ingest_config import IngestConfig
+from hemometric.corpus.labels import Label
+from hemometric.corpus.metadata import NULLED
+from hemometric.corpus.pseudonyms import Key, normal_patient_id
+from hemometric.corpus.schema import ROW_ORDER, corpus_schema, row_of
+from hemometric.corpus.split import partition_of
+from hemometric.ecg import Rejected
+from hemometric.errors import IntegrityError
+from hemometric.vendors import Source, read
+from hemometric.waveform import assess
+
+STAGING = "staging"
+_NOTE_FIELDS = {"num_sources", "num_accepted", "num_unmatched", "nulled", "rejected", "sha256"}
+
+
+@dataclass(frozen=True)
+class IngestContext:
+    """What every step needs to know; travels to workers, so it holds plain values only.
+
+    `out` must be the same folder on every node.
+    """
+
+    out: Path
+    config: IngestConfig
+    key: Key
+    labels: tuple[Label, ...]
+    has_table: bool
+
+    @property
+    def staging(self) -> Path:
+        """The folder of staged units."""
+        return self.out / STAGING
+
+
+@dataclass(frozen=True, eq=False)
+class Unit:
+    """Sources that are read by one call, with the table's rows for them.
+
+    Attributes
+    ----------
+    name : str
+        ``unit-<hash>`` of the sources' keys, sizes and times, the table and the config: other inputs, other name.
+    metadata : pyarrow.Table
+        One row for each source, null where the table has none.
+    matched : tuple of bool
+        Whether the table has a row for the source.
+    """
+
+    name: str
+    sources: tuple[Source, ...]
+    metadata: pa.Table
+    matched: tuple[bool, ...]
+
+
+@dataclass(frozen=True)
+class UnitSummary:
+    """What became of a unit; `resumed` says that it was there already."""
+
+    name: str
+    num_sources: int
+    num_accepted: int
+    rejected: dict[str, int]
+    resumed: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class ReadUnit:
+    """Rows of the accepted recordings in the order of `schema.ROW_ORDER`, and all that must be counted."""
+
+    table: pa.Table
+    rejected: list[tuple[str, str, str]] = field(default_factory=list)
+    nulled: dict[str, int] = field(default_factory=dict)
+    num_unmatched: int = 0
+
+
+def read_unit(context: IngestContext, unit: Unit) -> ReadUnit:
+    """Read, check and name each source of a unit."""
+    rows: list[dict[str, Any]] = []
+    rejected: list[tuple[str, str, str]] = []
+    nulled: Counter[str] = Counter()
+    for source, metadata in zip(unit.sources, unit.metadata.to_pylist(), strict=True):
+        row = _read_row(context, source, metadata)
+        if isinstance(row, Rejected):
+            rejected.append((context.key.recording_id(source.key), row.reason, row.detail))
+        else:
+            rows.append(row)
+            nulled.update(metadata[NULLED] or ())
+    table = pa.Table.from_pylist(rows, schema=corpus_schema(context.labels))
+    order = pc.sort_indices(table.select(ROW_ORDER), sort_keys=[(name, "ascending") for name in ROW_ORDER])
+    return ReadUnit(table.take(order), sorted(rejected), dict(sorted(nulled.items())), unit.matched.count(False))
+
+
+def _read_row(context: IngestContext, source: Source, metadata: dict[str, Any]) -> dict[str, Any] | Rejected:
+    config, key = context.config, context.key
+    recording = read(source)
+    if isinstance(recording, Rejected):
+        return recording
+    patient_id = normal_patient_id(metadata["patient_id"]) or normal_patient_id(recording.patient_id)
+    if patient_id:
+        patient = key.patient(patient_id)
+    elif config.patients == "recording_is_patient":
+        patient = key.patient_of(source.key)
+    else:
+        return Rejected(source.key, "missing_patient", "neither the table nor the file names the patient")
+    split = config.split.assign(key, patient, metadata["fold"])
+    if split is None:
+        what = "has no fold" if metadata["fold"] is None else f"has fold {metadata['fold']}, which no split names"
+        return Rejected(source.key, "no_split", f"the recording {what}")
+    assessed = assess(recording, config.quality)
+    if isinstance(assessed, Rejected):
+        return assessed
+    return row_of(
+        assessed.recording,
+        recording_id=key.recording_id(source.key),
+        patient=patient,
+        split=split,
+        partition=partition_of(key, patient),
+        flags=assessed.flags,
+        metadata=metadata,
+    )
+
+
+def stage_unit(context: IngestContext, unit: Unit) -> UnitSummary:
+    """Read a unit and write it to the staging folder; one that lies there undamaged is left as it is.
+
+    Raises
+    ------
+    PrecheckError
+        The disk is full.
+    """
+    note = _intact_note(context.staging, unit.name)
+    resumed = note is not None
+    if note is None:
+        content = read_unit(context, unit)
+        path = staged_path(context.staging, unit.name)
+        with replacing(path) as temporary, pa.OSFile(str(temporary), "wb") as file:
+            with pa.ipc.new_file(file, content.table.schema) as writer:
+                writer.write_table(content.table.combine_chunks())
+            file.flush()
+            digest = sha256_of(temporary)
+        note = {
+            "num_sources": len(unit.sources),
+            "num_accepted": content.table.num_rows,
+            "num_unmatched": content.num_unmatched,
+            "nulled": content.nulled,
+            "rejected": content.rejected,
+            "sha256": digest,
+        }
+        # The note comes last: a unit without one was never finished.
+        write_bytes(path.with_suffix(".json"), json.dumps(note).encode())
+    reasons = Counter(reason for _, reason, _ in note["rejected"])
+    return UnitSummary(unit.name, note["num_sources"], note["num_accepted"], dict(sorted(reasons.items())), resumed)
+
+
+def staged_path(staging: Path, name: str) -> Path:
+    """Give the place of a staged unit."""
+    return staging / f"{name}.arrow"
+
+
+def read_note(staging: Path, name: str) -> dict[str, Any]:
+    """Read what a staged unit's note says of its counts and rejections.
+
+    Raises
+    ------
+    IntegrityError
+        The unit was not staged, or its note is damaged.
+    """
+    path = staging / f"{name}.json"
+    try:
+        note = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        note = None
+    if not isinstance(note, dict) or not note.keys() >= _NOTE_FIELDS:
+        raise IntegrityError(f"{path} is missing or damaged; run the same `hemometric ingest` again")
+    return note
+
+
+def open_staged(staging: Path, name: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """Map the rows of a staged unit; only the pages of what is then used are read.
+
+    Raises
+    ------
+    IntegrityError
+        The unit is missing or damaged.
+    """
+    path = staged_path(staging, name)
+    try:
+        with pa.memory_map(str(path)) as file:  # closing gives the handle back; the mapping lives on with the table
+            table = pa.ipc.open_file(file).read_all()
+    except (OSError, pa.ArrowException):
+        raise IntegrityError(f"{path} is missing or damaged; run the same `hemometric ingest` again") from None
+    return table if columns is None else table.select(columns)
+
+
+def _intact_note(staging: Path, name: str) -> dict[str, Any] | None:
+    path = staged_path(staging, name)
+    try:
+        note = read_note(staging, name)
+        return note if path.is_file() and sha256_of(path) == note["sha256"] else None
+    except (IntegrityError, OSError):
+        return None
+
+
+def unit_name(sources: Sequence[Source], stamps: Sequence[tuple[int, int]], essence: str, key: Key) -> str:
+    """Name a unit by all that its content follows from.
+
+    Parameters
+    ----------
+    stamps : sequence of (int, int)
+        Bytes and time of last change of each source's files: a file that changed between two tries is read again.
+    essence : str
+        Hash of the rest: table, config, versions.
+    """
+    content = json.dumps([essence, [(s.key, s.format, *stamp) for s, stamp in zip(sources, stamps, strict=True)]])
+    return f"unit-{key.digest('unit', hashlib.sha256(content.encode()).digest())[:24]}"

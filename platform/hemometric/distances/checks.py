@@ -1,0 +1,121 @@
+"""What may be compared: finite float32 signals of one shape, and a band that fits them."""
+
+from __future__ import annotations
+
+import math
+from numbers import Integral, Real
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from hemometric.distances.schedule import Int64
+from hemometric.ecg import Float32
+
+Metric = Literal["dependent", "independent"]
+Window = float | int | None
+
+_LARGEST_EXACT = 2**24
+
+
+def checked_signals(signals: npt.ArrayLike, name: str) -> Float32:
+    """Take [signal, lead, sample] as C-contiguous float32, copied only where it is not that already.
+
+    Raises
+    ------
+    ValueError
+        Not three-dimensional, without signals, leads or samples, not real numbers, NaN or infinite, or integers that
+        float32 cannot hold; the message begins with `name`.
+    """
+    try:
+        array = np.asarray(signals)
+    except ValueError:
+        raise ValueError(f"{name}: signals differ in shape; give one array [signal, lead, sample]") from None
+    if array.dtype.kind not in "fiu":
+        raise ValueError(f"{name} has dtype {array.dtype}; give real numbers")
+    if array.ndim != 3 or 0 in array.shape:
+        raise ValueError(f"{name} has shape {array.shape}; expected [signal, lead, sample] with at least one of each")
+    if array.dtype.kind in "iu" and max(int(array.max()), -int(array.min())) > _LARGEST_EXACT:
+        raise ValueError(f"{name} holds integers beyond 2**24, which float32 rounds; convert them to millivolts first")
+    with np.errstate(over="ignore"):  # a float64 too large becomes infinite and is refused below
+        array = np.require(array, np.float32, ["C", "A"])
+    if not np.isfinite(array).all():
+        bad = ~np.isfinite(array).all(axis=(1, 2))
+        raise ValueError(
+            f"{name} holds NaN or infinity in {int(bad.sum())} of {len(array)} signals, first at position "
+            f"{int(bad.argmax())}; leave such recordings out"
+        )
+    return array
+
+
+def checked_pair(queries: npt.ArrayLike, others: npt.ArrayLike) -> tuple[Float32, Float32]:
+    """Check two sets of signals that meet: `checked_signals` each, and the same leads and samples.
+
+    Raises
+    ------
+    ValueError
+        As `checked_signals`, or the shapes differ.
+    """
+    first, second = checked_signals(queries, "queries"), checked_signals(others, "others")
+    if first.shape[1:] != second.shape[1:]:
+        raise ValueError(
+            f"queries and others differ: {first.shape[1]} leads of {first.shape[2]} samples against "
+            f"{second.shape[1]} of {second.shape[2]}"
+        )
+    return first, second
+
+
+def checked_rows(rows: npt.ArrayLike, num_signals: int) -> Int64:
+    """Take positions of signals as int64 [row].
+
+    Raises
+    ------
+    ValueError
+        Not one-dimensional integers, or outside 0 … num_signals - 1.
+    """
+    array = np.asarray(rows)
+    if array.ndim != 1 or (array.dtype.kind not in "iu" and array.size > 0):
+        raise ValueError(f"rows has shape {array.shape} and dtype {array.dtype}; expected positions, int64 [row]")
+    if array.size > 0 and (array.min() < 0 or array.max() >= num_signals):
+        raise ValueError(f"rows holds positions outside 0 … {num_signals - 1}")
+    return array.astype(np.int64)
+
+
+def checked_metric(metric: str) -> Metric:
+    """Take the name of a multi-lead DTW.
+
+    Raises
+    ------
+    ValueError
+        Neither ``dependent`` nor ``independent``.
+    """
+    if metric == "dependent":
+        return "dependent"
+    if metric == "independent":
+        return "independent"
+    raise ValueError(f"metric={metric!r}: give 'dependent' or 'independent'")
+
+
+def band_samples(window: Window, num_samples: int) -> int:
+    """Turn a window into samples: None is no band, a float a fraction of the length (rounded down), an int samples.
+
+    >>> band_samples(0.1, 250), band_samples(0.29, 100), band_samples(7, 100), band_samples(None, 100)
+    (25, 29, 7, 100)
+
+    Raises
+    ------
+    ValueError
+        A boolean or no number, a fraction outside 0 … 1, or samples outside 0 … num_samples.
+    """
+    if window is None:
+        return num_samples
+    if isinstance(window, (bool, np.bool_)) or not isinstance(window, Real):
+        raise ValueError(f"window={window!r}: give a fraction (float), samples (int), or None for no band")  # noqa: TRY004 - one kind
+    if isinstance(window, Integral):
+        if not 0 <= window <= num_samples:
+            raise ValueError(f"window={window} samples: it must lie in 0 … {num_samples}, the length of the signals")
+        return int(window)
+    if not 0.0 <= window <= 1.0:
+        raise ValueError(f"window={window}: a fraction must lie in 0 … 1; for samples, give an int")
+    # 0.29 * 100 is 28.999999999999996 in binary: what is meant is 29.
+    return math.floor(float(window) * num_samples + 1e-9)

@@ -1,0 +1,131 @@
+"""Distances as the config names them, and as the miners call them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal, Protocol
+
+import numpy.typing as npt
+from pydantic import Field, field_validator
+
+from hemometric.config import Config
+from hemometric.distances import dtw, pointwise
+from hemometric.distances.checks import Metric, Window
+from hemometric.distances.engine import warm_up
+from hemometric.ecg import Float32
+
+
+class Distance(Protocol):
+    """A way to compare ECGs [signal, lead, sample] mV; see `dtw` for what the three functions promise."""
+
+    def pairwise(self, signals: npt.ArrayLike, threads: int | None = None) -> Float32:
+        """Give the distances between all signals, [signal, signal]."""
+
+    def cross(self, queries: npt.ArrayLike, others: npt.ArrayLike, threads: int | None = None) -> Float32:
+        """Give the distances of queries to others, [query, other]."""
+
+    def half_rows(self, signals: npt.ArrayLike, rows: npt.ArrayLike, threads: int | None = None) -> Float32:
+        """Give the pairs that some signals own, [row, signal]."""
+
+    def warm_up(self, num_leads: int) -> None:
+        """Compile what the first call would."""
+
+
+@dataclass(frozen=True)
+class Dtw:
+    """`dtw.pairwise` and its siblings at a given band and metric."""
+
+    window: Window = None
+    metric: Metric = "dependent"
+
+    def pairwise(self, signals: npt.ArrayLike, threads: int | None = None) -> Float32:
+        """See `dtw.pairwise`."""
+        return dtw.pairwise(signals, window=self.window, metric=self.metric, threads=threads)
+
+    def cross(self, queries: npt.ArrayLike, others: npt.ArrayLike, threads: int | None = None) -> Float32:
+        """See `dtw.cross`."""
+        return dtw.cross(queries, others, window=self.window, metric=self.metric, threads=threads)
+
+    def half_rows(self, signals: npt.ArrayLike, rows: npt.ArrayLike, threads: int | None = None) -> Float32:
+        """See `dtw.half_rows`."""
+        return dtw.half_rows(signals, rows, window=self.window, metric=self.metric, threads=threads)
+
+    def warm_up(self, num_leads: int) -> None:
+        """See `engine.warm_up`."""
+        warm_up(num_leads, self.metric)
+
+
+@dataclass(frozen=True)
+class Pointwise:
+    """`pointwise.pairwise` and its siblings at a given cost."""
+
+    cost: pointwise.Cost
+
+    def pairwise(self, signals: npt.ArrayLike, threads: int | None = None) -> Float32:
+        """See `pointwise.pairwise`."""
+        return pointwise.pairwise(signals, self.cost, threads=threads)
+
+    def cross(self, queries: npt.ArrayLike, others: npt.ArrayLike, threads: int | None = None) -> Float32:
+        """See `pointwise.cross`."""
+        return pointwise.cross(queries, others, self.cost, threads=threads)
+
+    def half_rows(self, signals: npt.ArrayLike, rows: npt.ArrayLike, threads: int | None = None) -> Float32:
+        """See `pointwise.half_rows`."""
+        return pointwise.half_rows(signals, rows, self.cost, threads=threads)
+
+    def warm_up(self, num_leads: int) -> None:
+        """Do nothing: nothing is compiled."""
+
+
+class DtwDistance(Config):
+    """Dynamic time warping, squared.
+
+    Attributes
+    ----------
+    window : float, int or None
+        Half-width of the band: a float is a fraction of the samples compared, an int is samples, None is no band.
+    metric : str
+        ``dependent``: one path for all leads; ``independent``: a path for each, distances summed.
+    """
+
+    kind: Literal["dtw"] = "dtw"
+    window: int | float | None = 0.1
+    metric: Metric = "dependent"
+
+    @field_validator("window", mode="before")
+    @classmethod
+    def _fits(cls, window: object) -> object:
+        if isinstance(window, bool):
+            raise ValueError("give a fraction (0.1), samples (25), or null for no band")  # noqa: TRY004 - pydantic's way
+        if isinstance(window, float) and not 0.0 <= window <= 1.0:
+            raise ValueError("a fraction must lie in 0 … 1; for samples, give a whole number without a point")
+        if isinstance(window, int) and window < 0:
+            raise ValueError("samples must be at least 0")
+        return window
+
+    def build(self) -> Dtw:
+        """Give the distance."""
+        return Dtw(self.window, self.metric)
+
+
+class EuclideanDistance(Config):
+    """Squared Euclidean distance, summed over leads and samples: what DTW is without a warp."""
+
+    kind: Literal["euclidean"] = "euclidean"
+
+    def build(self) -> Pointwise:
+        """Give the distance."""
+        return Pointwise(pointwise.squared_euclidean)
+
+
+class MeanAbsoluteDistance(Config):
+    """Mean absolute difference over leads and samples."""
+
+    kind: Literal["mean_absolute"] = "mean_absolute"
+
+    def build(self) -> Pointwise:
+        """Give the distance."""
+        return Pointwise(pointwise.mean_absolute)
+
+
+DistanceConfig = Annotated[DtwDistance | EuclideanDistance | MeanAbsoluteDistance, Field(discriminator="kind")]

@@ -1,0 +1,145 @@
+"""Dynamic time warping between ECGs: the least sum of squared differences over all monotone alignments in time."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from hemometric.distances.checks import (
+    Metric,
+    Window,
+    band_samples,
+    checked_metric,
+    checked_pair,
+    checked_rows,
+    checked_signals,
+)
+from hemometric.distances.engine import run
+from hemometric.distances.schedule import circulant, rectangle
+from hemometric.ecg import Float32
+
+
+def pairwise(
+    signals: npt.ArrayLike, *, window: Window = None, metric: Metric = "dependent", threads: int | None = None
+) -> Float32:
+    """Compute the DTW distances between all signals of a batch.
+
+    With c(i, j) the squared Euclidean distance between sample i of one signal and sample j of the other,
+    D(i, j) = c(i, j) + min(D(i-1, j), D(i, j-1), D(i-1, j-1)) over cells with abs(i - j) <= w (Sakoe and Chiba 1978);
+    the distance is D at the last samples, without a root. All leads share one path (``dependent``, DTW_D), or each lead
+    has its own and their distances are summed (``independent``, DTW_I; both Shokoohi-Yekta et al. 2017, section 3).
+
+    Parameters
+    ----------
+    signals : float32 [signal, lead, sample] mV
+        Other real numbers are converted. The warp is over samples.
+    window : float or int, optional
+        Half-width w of the band: a float is a fraction of the number of samples (rounded down), an int is samples;
+        None is no band, 0 is the squared Euclidean distance.
+    metric : {"dependent", "independent"}
+    threads : int, optional
+        None takes every CPU that the process may use: inside a Ray worker give its own share.
+
+    Returns
+    -------
+    float32 [signal, signal] mV^2
+        Squared distances; exactly symmetric, exactly 0 on the diagonal. Independent of `threads`.
+
+    Raises
+    ------
+    ValueError
+        An argument is out of range, or `signals` is not a finite array of that shape; the message names it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> beats = np.zeros((2, 1, 6), np.float32)
+    >>> beats[0, 0, 2] = beats[1, 0, 3] = 1.0
+    >>> pairwise(beats)[0, 1], pairwise(beats, window=0)[0, 1]
+    (np.float32(0.0), np.float32(2.0))
+    """
+    checked = checked_signals(signals, "signals")
+    half = half_rows(checked, np.arange(len(checked)), window=window, metric=metric, threads=threads)
+    return half + half.T
+
+
+def cross(
+    queries: npt.ArrayLike,
+    others: npt.ArrayLike,
+    *,
+    window: Window = None,
+    metric: Metric = "dependent",
+    threads: int | None = None,
+) -> Float32:
+    """Compute the DTW distances of queries to others; definition and arguments as for `pairwise`.
+
+    Parameters
+    ----------
+    queries : float32 [query, lead, sample] mV
+    others : float32 [other, lead, sample] mV
+        Of the same leads and length.
+
+    Returns
+    -------
+    float32 [query, other] mV^2
+        Squared distances; of a batch to itself, bit for bit those of `pairwise`.
+
+    Raises
+    ------
+    ValueError
+        As `pairwise`, or queries and others differ in leads or samples.
+    """
+    first, second = checked_pair(queries, others)
+    return run(
+        first,
+        second,
+        lambda lanes: rectangle(len(first), len(second), lanes),
+        len(first),
+        window=band_samples(window, first.shape[2]),
+        metric=checked_metric(metric),
+        threads=threads,
+    )
+
+
+def half_rows(
+    signals: npt.ArrayLike,
+    rows: npt.ArrayLike,
+    *,
+    window: Window = None,
+    metric: Metric = "dependent",
+    threads: int | None = None,
+) -> Float32:
+    """Compute the share of all pairs that belongs to some signals of a batch, so that ranks can divide the work.
+
+    Signal i owns the pairs (i, i + 1) … (i, i + B // 2), modulo the batch size B; for even B the last one belongs to
+    the first half of the signals only. With S [B, B] holding the rows of all signals, S + S.T equals `pairwise`
+    bit for bit, and each unordered pair was computed once.
+
+    Parameters
+    ----------
+    signals : float32 [signal, lead, sample] mV
+        The whole batch.
+    rows : int64 [row]
+        Positions of the signals whose shares are wanted.
+
+    Returns
+    -------
+    float32 [row, signal] mV^2
+        Squared distances; 0 for pairs that the signal does not own.
+
+    Raises
+    ------
+    ValueError
+        As `pairwise`, or a row is not a position in the batch.
+    """
+    checked = checked_signals(signals, "signals")
+    owners = checked_rows(rows, len(checked))
+    return run(
+        checked,
+        checked,
+        lambda lanes: circulant(len(checked), owners, lanes),
+        len(owners),
+        window=band_samples(window, checked.shape[2]),
+        metric=checked_metric(metric),
+        threads=threads,
+    )

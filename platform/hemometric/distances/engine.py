@@ -1,0 +1,144 @@
+"""Chooses the DTW kernel and runs a schedule on it."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+
+from hemometric.distances.checks import Metric
+from hemometric.distances.schedule import Int64, num_columns
+from hemometric.distances.workers import num_threads, share
+from hemometric.ecg import Float32
+
+CELLS_PER_TURN = 20_000_000
+"""Cells of the matrices of one turn of a thread: about ten milliseconds, long against the overhead of a turn."""
+
+
+class Kernel(Protocol):
+    """What `lanes` and `plain` offer."""
+
+    def compile_for(self, num_leads: int) -> None:
+        """Compile for a number of leads that share a path."""
+
+    def num_lanes(self, num_leads: int) -> int:
+        """Pairs of one task."""
+
+    def lay(self, others: Float32, num_columns: int, *, independent: bool) -> Float32:
+        """Lay others out as `solve` reads them."""
+
+    def solve(self, queries: Float32, laid: Float32, tasks: Int64, window: int, stop: Any, out: Float32) -> None:
+        """Do tasks."""
+
+
+def warm_up(num_leads: int, metric: Metric = "dependent") -> None:
+    """Compile now what signals with `num_leads` leads will need, rather than within the first step.
+
+    Call it in a worker's set-up, with ``NUMBA_CACHE_DIR`` on a disk of the node: seconds the first time on a machine,
+    under one second with the cache.
+
+    Raises
+    ------
+    ValueError
+        `num_leads` is below 1.
+    """
+    if num_leads < 1:
+        raise ValueError(f"num_leads={num_leads}: give at least 1")
+    kernel_for(1 if metric == "independent" else num_leads)
+
+
+@functools.cache
+def kernel_for(num_leads: int) -> Kernel:
+    """Give the compiled kernel for a number of leads that share a path: the fast one, or the plain one with a warning.
+
+    The modules are imported here, not above: the compiler takes half a second to import.
+    """
+    try:
+        return _fast(num_leads)
+    except Exception as error:  # noqa: BLE001 - whatever keeps the vectors from compiling, the plain kernel is right
+        _warn_once(f"{type(error).__name__}: {error}".splitlines()[0])
+    return _plain(num_leads)
+
+
+def _fast(num_leads: int) -> Kernel:
+    from hemometric.distances import lanes
+
+    lanes.compile_for(num_leads)
+    return lanes
+
+
+def _plain(num_leads: int) -> Kernel:
+    from hemometric.distances import plain
+
+    plain.compile_for(num_leads)
+    return plain
+
+
+_warned: list[str] = []
+
+
+def _warn_once(reason: str) -> None:
+    if not _warned:
+        _warned.append(reason)
+        warnings.warn(
+            f"the vector kernel for DTW does not compile here, so a plain one some 20 times slower is used ({reason})",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+
+
+def run(
+    queries: Float32,
+    others: Float32,
+    schedule: Callable[[int], Int64],
+    num_rows: int,
+    *,
+    window: int,
+    metric: Metric,
+    threads: int | None,
+) -> Float32:
+    """Compare queries with others as scheduled, on threads.
+
+    Parameters
+    ----------
+    queries, others : float32 [signal, lead, sample]
+        Checked.
+    schedule : callable
+        From the kernel's number of lanes to its tasks.
+    window : int
+        Band in samples.
+
+    Returns
+    -------
+    float32 [num_rows, other]
+        Squared distances; 0 where nothing was scheduled.
+
+    Raises
+    ------
+    ValueError
+        A thread count below 1, or distances beyond float32.
+    """
+    workers = num_threads(threads)
+    independent = metric == "independent"
+    _, num_leads, num_samples = others.shape
+    kernel = kernel_for(1 if independent else num_leads)
+    lanes = kernel.num_lanes(1 if independent else num_leads)
+    tasks = schedule(lanes)
+    out = np.zeros((num_rows, len(others)), np.float32)
+    if len(tasks) == 0:
+        return out
+    laid = kernel.lay(others, num_columns(tasks, lanes), independent=independent)
+    cells = num_samples * min(num_samples, 2 * window + 1) * lanes * (num_leads if independent else 1)
+    per_turn = max(1, min(CELLS_PER_TURN // cells, len(tasks) // (4 * workers)))
+    share(
+        tasks,
+        lambda turn, stop: kernel.solve(queries, laid, turn, window, stop, out),
+        threads=workers,
+        tasks_per_turn=per_turn,
+    )
+    if not np.isfinite(out).all():
+        raise ValueError("signals differ so much that their squared distance exceeds float32; give them in millivolts")
+    return out

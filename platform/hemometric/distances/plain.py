@@ -1,0 +1,84 @@
+"""The plain DTW kernel: two rows, one pair at a time, sums in float64; slower than `lanes`, and compiles everywhere.
+
+It has the interface of `lanes`, stands in for it where its vectors do not compile, and checks it in the tests.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+from numba import types
+
+from hemometric.distances.compiled import array_type, compiled, read_only
+from hemometric.distances.schedule import Int64
+from hemometric.ecg import Float32
+
+
+def compile_for(num_leads: int) -> None:  # noqa: ARG001 - one kernel serves all numbers of leads
+    """Compile the kernel, or load it from numba's cache; without effect the second time."""
+    _kernel().compile(_SIGNATURE)
+
+
+def num_lanes(num_leads: int) -> int:  # noqa: ARG001 - as above
+    """Pairs of one task; any number will do."""
+    return 8
+
+
+def lay(others: Float32, num_columns: int, *, independent: bool) -> Float32:  # noqa: ARG001 - nothing is repeated
+    """Group the leads of signals [signal, lead, sample] by path: [pass, signal, lead, sample]."""
+    if independent:
+        return np.ascontiguousarray(others.transpose(1, 0, 2)[:, :, None])
+    return others[None]
+
+
+def solve(queries: Float32, laid: Float32, tasks: Int64, window: int, stop: Any, out: Float32) -> None:
+    """Run tasks; see `lanes.solve`, save that `laid` is [pass, signal, lead, sample]."""
+    _kernel()(read_only(queries), read_only(laid), read_only(tasks), window, stop, out)
+
+
+@functools.cache
+def _kernel() -> Any:
+    return compiled(_solve)
+
+
+_SIGNATURE = (
+    array_type(types.float32, 3),
+    array_type(types.float32, 4),
+    array_type(types.int64, 2),
+    types.int64,
+    array_type(types.uint8, 1, readonly=False),
+    array_type(types.float32, 2, readonly=False),
+)
+
+
+def _solve(queries: Any, others: Any, tasks: Any, window: Any, stop: Any, out: Any) -> None:
+    num_passes, num_leads, num_samples = others.shape[0], others.shape[2], others.shape[3]
+    num_others = out.shape[1]
+    above, row = np.empty(num_samples + 1), np.empty(num_samples + 1)
+    for task in range(tasks.shape[0]):
+        out_row, query, first, num_pairs = tasks[task]
+        for step in range(num_pairs):
+            other = (first + step) % num_others
+            total = 0.0
+            for p in range(num_passes):
+                # Column 0 stands before the signals: only the cell above and before the first one is reachable.
+                above[:] = np.inf
+                row[:] = np.inf
+                above[0] = 0.0
+                for i in range(num_samples):
+                    if stop[0] != 0:
+                        return
+                    begin, end = max(0, i - window), min(num_samples, i + window + 1)
+                    row[begin] = np.inf
+                    for j in range(begin, end):
+                        cost = 0.0
+                        for k in range(num_leads):
+                            difference = np.float64(queries[query, p * num_leads + k, i]) - others[p, other, k, j]
+                            cost += difference * difference
+                        row[j + 1] = cost + min(above[j + 1], above[j], row[j])
+                    above, row = row, above
+                    row[0] = np.inf
+                total += above[num_samples]
+            out[out_row, other] = total

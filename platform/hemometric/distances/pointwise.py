@@ -1,0 +1,85 @@
+"""Distances without a warp, sample against sample, at the interface of DTW: the controls of every DTW experiment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from hemometric.distances.checks import checked_pair, checked_rows, checked_signals
+from hemometric.distances.schedule import Int64, circulant, rectangle
+from hemometric.distances.workers import num_threads, share
+from hemometric.ecg import Float32
+
+Cost = Callable[[Float32], Float32]
+"""From differences float32 [other, lead * sample], which it may overwrite, to distances [other]."""
+
+_RUN = 32
+
+
+def squared_euclidean(differences: Float32) -> Float32:
+    """Sum squared differences over leads and samples: DTW with a band of 0."""
+    total: Float32 = np.square(differences, out=differences).sum(axis=1)
+    return total
+
+
+def mean_absolute(differences: Float32) -> Float32:
+    """Average absolute differences over leads and samples."""
+    mean: Float32 = np.abs(differences, out=differences).mean(axis=1)
+    return mean
+
+
+def pairwise(signals: npt.ArrayLike, cost: Cost, *, threads: int | None = None) -> Float32:
+    """Compute the distances between all signals of a batch.
+
+    Parameters
+    ----------
+    signals : float32 [signal, lead, sample] mV
+    cost : callable
+        `squared_euclidean` or `mean_absolute`.
+    threads : int, optional
+        None takes every CPU that the process may use.
+
+    Returns
+    -------
+    float32 [signal, signal]
+        Exactly symmetric, exactly 0 on the diagonal; in mV^2 or mV.
+
+    Raises
+    ------
+    ValueError
+        An argument is out of range, or `signals` is not a finite array of that shape.
+    """
+    checked = checked_signals(signals, "signals")
+    half = half_rows(checked, np.arange(len(checked)), cost, threads=threads)
+    return half + half.T
+
+
+def cross(queries: npt.ArrayLike, others: npt.ArrayLike, cost: Cost, *, threads: int | None = None) -> Float32:
+    """Compute the distances of queries to others, float32 [query, other]; arguments and errors as for `pairwise`."""
+    first, second = checked_pair(queries, others)
+    return _run(first, second, rectangle(len(first), len(second), _RUN), len(first), cost, threads)
+
+
+def half_rows(signals: npt.ArrayLike, rows: npt.ArrayLike, cost: Cost, *, threads: int | None = None) -> Float32:
+    """Compute the pairs that belong to some signals of a batch, float32 [row, signal]; see `dtw.half_rows`."""
+    checked = checked_signals(signals, "signals")
+    owners = checked_rows(rows, len(checked))
+    return _run(checked, checked, circulant(len(checked), owners, _RUN), len(owners), cost, threads)
+
+
+def _run(queries: Float32, others: Float32, tasks: Int64, num_rows: int, cost: Cost, threads: int | None) -> Float32:
+    out = np.zeros((num_rows, len(others)), np.float32)
+    flat_queries, flat_others = queries.reshape(len(queries), -1), others.reshape(len(others), -1)
+
+    def work(turn: Int64, _stop: object) -> None:
+        for row, query, first, num_pairs in turn:
+            columns = np.arange(first, first + num_pairs) % len(others)
+            with np.errstate(over="ignore"):  # refused below
+                out[row, columns] = cost(flat_others[columns] - flat_queries[query])
+
+    share(tasks, work, threads=num_threads(threads), tasks_per_turn=8)
+    if not np.isfinite(out).all():
+        raise ValueError("signals differ so much that their distance exceeds float32; give them in millivolts")
+    return out

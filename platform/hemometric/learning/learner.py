@@ -1,0 +1,154 @@
+"""From a batch to its loss, over all ranks: embed the local rows, gather, and hand everything to the objective.
+
+What is gathered, in which order, and where gradients flow: embeddings, head outputs and targets are gathered to the
+global order of the batch (row i of rank r is i * size + r), so every rank computes the same loss of all B rows. The
+gather's backward sums the ranks' gradients and gives each rank its own rows; DistributedDataParallel then averages
+parameter gradients, which for a loss that is the same on every rank gives exactly the gradient of one process on the
+joined batch. Parameters of the loss lie inside this module, so they are averaged with the others.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from hemometric.encoders import dropout_keys
+from hemometric.errors import IntegrityError, UsageError
+from hemometric.learning.batch import TrainingBatch, World
+from hemometric.learning.optimiser import unreached
+from hemometric.objectives import gather
+
+
+class Learner(nn.Module):
+    """Encoder, head and objective as one module; without a head it pretrains on mined triplets, with one on labels.
+
+    Parameters
+    ----------
+    encoder : nn.Module
+        [b, lead, sample] mV to [b, dim]. A fully frozen one also stays in evaluation mode while the rest trains.
+    objective : nn.Module
+        Without a head ``objective(z [B, dim], mined)``; with one
+        ``objective(z, outputs [B], targets [B], recording_ids, patients, seed, epoch)``; gives (loss, parts).
+    seed : int
+        Of dropout masks and label mining.
+    head : nn.Module or None
+        [b, dim] to [b].
+    """
+
+    def __init__(self, encoder: nn.Module, objective: nn.Module, *, seed: int, head: nn.Module | None = None) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = head
+        self.objective = objective
+        self.seed = seed
+        self._reach_is_proven = False
+
+    def forward(self, batch: TrainingBatch, world: World) -> tuple[Tensor, dict[str, Tensor]]:
+        """Compute the loss of the global batch, the same on every rank, and its parts.
+
+        Raises
+        ------
+        UsageError
+            The batch lacks what this kind of learning needs: triplets, or targets.
+        IntegrityError
+            Rows are not in the global order, or a trainable parameter has no way to reach the loss.
+        """
+        self._check_order(batch, world)
+        with dropout_keys(batch.keys, step=batch.step, seed=self.seed):
+            z = self.encoder(batch.signals)
+            outputs = None if self.head is None else self.head(z)
+        z_all = gather(z, world)
+        # A batch may give the loss nothing to hold on to (no eligible triplet, no label). Adding zero keeps every
+        # parameter in the graph, or DistributedDataParallel would wait for gradients that never come.
+        keep = 0.0 * z.sum()
+        if outputs is None:
+            if batch.mined is None:
+                raise UsageError("pretraining needs mined triplets; this batch has none (add a miner, or a head)")
+            loss, parts = self.objective(z_all, batch.mined)
+            provable = batch.mined.anchors.numel() > 0
+        else:
+            if batch.targets is None:
+                raise UsageError("supervised learning needs targets; this batch has none (name a label)")
+            targets = gather(batch.targets, world)
+            loss, parts = self.objective(
+                z_all,
+                gather(outputs, world),
+                targets,
+                recording_ids=batch.recording_ids,
+                patients=batch.patients,
+                seed=self.seed,
+                epoch=batch.epoch,
+            )
+            keep = keep + 0.0 * outputs.sum()
+            provable = bool(torch.isfinite(targets).any())
+        if self.training and provable and not self._reach_is_proven and math.isfinite(loss.item()):
+            missing = unreached(loss, self)
+            if missing:
+                raise IntegrityError(f"the loss does not depend on parameters that should learn: {', '.join(missing)}")
+            self._reach_is_proven = True
+        for parameter in self.objective.parameters():
+            keep = keep + 0.0 * parameter.sum()
+        return loss + keep, {name: value.detach() for name, value in parts.items()}
+
+    def train(self, mode: bool = True) -> Learner:
+        """Switch modes; a frozen encoder stays in evaluation, since neither statistics nor dropout may move it."""
+        super().train(mode)
+        if not any(parameter.requires_grad for parameter in self.encoder.parameters()):
+            self.encoder.eval()
+        return self
+
+    def embed(self, signals: npt.NDArray[np.float32], *, batch_size: int = 256) -> npt.NDArray[np.float32]:
+        """Embed prepared signals [n, lead, sample] mV in evaluation mode: float32 [n, dim]."""
+        with self._evaluating():
+            chunks = [self.encoder(part).cpu().numpy() for part in self._parts(signals, batch_size)]
+        return np.concatenate(chunks)
+
+    def predict(self, signals: npt.NDArray[np.float32], *, batch_size: int = 256) -> npt.NDArray[np.float32]:
+        """Give the head's outputs for prepared signals, in evaluation mode and on the scale of the targets: [n].
+
+        Raises
+        ------
+        UsageError
+            There is no head.
+        """
+        if self.head is None:
+            raise UsageError("this learner has no head; it embeds, and predicts nothing")
+        with self._evaluating():
+            chunks = [self.head(self.encoder(part)).cpu().numpy() for part in self._parts(signals, batch_size)]
+        return np.concatenate(chunks)
+
+    @contextmanager
+    def _evaluating(self) -> Iterator[None]:
+        was_training = self.training
+        self.eval()
+        try:
+            with torch.no_grad():
+                yield
+        finally:
+            self.train(was_training)
+
+    def _parts(self, signals: npt.NDArray[np.float32], batch_size: int) -> Iterator[Tensor]:
+        if len(signals) == 0:
+            raise UsageError("no signals to embed")
+        device = next(self.parameters()).device
+        for start in range(0, len(signals), batch_size):
+            # A copy, since a memory-mapped cache is read-only and torch warns of that.
+            yield torch.from_numpy(np.array(signals[start : start + batch_size], dtype=np.float32)).to(device)
+
+    @staticmethod
+    def _check_order(batch: TrainingBatch, world: World) -> None:
+        num_local, num_global = len(batch.signals), len(batch.recording_ids)
+        if num_local * world.size != num_global or len(batch.patients) != num_global:
+            raise IntegrityError(
+                f"step {batch.step}: {num_local} rows on rank {world.rank} of {world.size}, {num_global} recordings "
+                f"and {len(batch.patients)} patients are named; every rank needs the same share"
+            )
+        expected = torch.arange(num_local, device=batch.positions.device) * world.size + world.rank
+        if not torch.equal(batch.positions % num_global, expected):
+            raise IntegrityError(f"step {batch.step}: rank {world.rank} holds rows that are not its own")

@@ -1,0 +1,224 @@
+"""Evaluation: systems beside their controls on the test split, in one report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import Field
+
+from hemometric import __version__
+from hemometric.config import PLACEMENT, fingerprint
+from hemometric.corpus import Corpus, open_corpus
+from hemometric.encoders import load, save
+from hemometric.errors import UsageError
+from hemometric.evaluation import (
+    KeyFigure,
+    Part,
+    Report,
+    Section,
+    Text,
+    embedding_projection,
+    picture,
+    predicted_against_true,
+    roc_curve,
+    write_report,
+)
+from hemometric.runs.base import Workers
+from hemometric.runs.embed import EmbedRun, ShardwiseRun, embed
+from hemometric.runs.predict import PredictRun, predict
+from hemometric.runs.records import write_summary
+from hemometric.runs.run_figures import pretrain_section, tune_section
+from hemometric.runs.shardwise import Map, read_output
+from hemometric.runs.studies import PRETRAINED, RANDOM, TRAINED, Outcome, Rows, Study, joined, read_reachable, score
+
+OpenMap = Callable[[ShardwiseRun], Callable[[], AbstractContextManager[Map | None]]]
+"""From a shard-wise run to what deals its shards: to workers, or to nobody."""
+
+
+class EvaluateRun(Workers):
+    """One evaluation.
+
+    Attributes
+    ----------
+    out : Path
+        Folder of ``report.html``, ``scores.json`` and the embeddings.
+    title : str
+    studies : tuple of Study
+    pretrain, tune : Path or None
+        Folders of finished runs whose figures belong into the report.
+    num_resamples : int
+        Of the patients, for intervals.
+    notes : tuple of str
+        Sentences on what limits the findings, shown with the summary.
+    """
+
+    job: Literal["evaluate"] = "evaluate"
+    out: Annotated[Path, PLACEMENT]
+    title: str = "hemometric report"
+    studies: tuple[Study, ...] = Field(min_length=1)
+    pretrain: Annotated[Path | None, PLACEMENT] = None
+    tune: Annotated[Path | None, PLACEMENT] = None
+    num_resamples: int = Field(default=1000, ge=100)
+    seed: int = 0
+    notes: tuple[str, ...] = ()
+
+
+def run(config: EvaluateRun) -> list[str]:
+    """Evaluate in this process, without Ray."""
+    return evaluate(config, lambda _: lambda: nullcontext(None))
+
+
+def evaluate(config: EvaluateRun, open_map: OpenMap) -> list[str]:
+    """Embed with each system, score each task, and write ``report.html`` and ``scores.json``."""
+    try:
+        config.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"out: cannot make the folder {config.out}: {error.strerror}") from None
+    sections: list[Section] = []
+    summary: list[str] = []
+    keys: list[KeyFigure] = []
+    facts = [("hemometric", __version__), ("config", fingerprint(config)), ("seed", str(config.seed))]
+    scores: dict[str, dict[str, float]] = {}
+    for number, study in enumerate(config.studies):
+        corpus = open_corpus(study.corpus)
+        rows = _rows(config, study, number, corpus, open_map)
+        predictor = load(study.predictor) if study.predictor is not None else None
+        outcomes = [
+            score(rows, task, predictor, num_resamples=config.num_resamples, seed=config.seed) for task in study.tasks
+        ]
+        reachable = read_reachable(study.reachable)
+        sections.append(Section(study.name, tuple(_parts(study, rows, outcomes, reachable))))
+        for outcome in outcomes:
+            scores[f"{study.name}: {outcome.task.kind} of {outcome.task.label}"] = outcome.comparison.flat()
+            sentence, key = _headline(study, outcome, reachable)
+            summary.append(sentence)
+            keys.append(key)
+        facts += [(f"corpus of {study.name!r}", corpus.hash[:16]), (f"encoder of {study.name!r}", load(study.encoder).hash[:16])]
+    sections += [pretrain_section(config.pretrain)] if config.pretrain is not None else []
+    sections += [tune_section(config.tune)] if config.tune is not None else []
+    facts.append(("test split", "read once, after every choice was made on the validation split"))
+    report = Report(
+        title=config.title,
+        subtitle="Research use only; not a medical device",
+        summary=tuple(summary),
+        sections=tuple(sections),
+        key_figures=tuple(keys[:4]),
+        notes=config.notes,
+        facts=tuple(facts),
+    )
+    path = write_report(report, config.out / "report.html")
+    write_summary(config.out / "scores.json", scores)
+    return [*summary, f"report: {path}"]
+
+
+def _rows(config: EvaluateRun, study: Study, number: int, corpus: Corpus, open_map: OpenMap) -> Rows:
+    pretrained = load(study.encoder)
+    random_folder = config.out / "random-encoders" / f"{number}-{pretrained.hash[:12]}"
+    if not (random_folder / "_SUCCESS").is_file():
+        # The control: the same architecture and preparation, with weights that have seen nothing.
+        torch.manual_seed(config.seed)
+        save(
+            random_folder,
+            encoder=pretrained.description.encoder.build(len(pretrained.preparation.leads)),
+            encoder_config=pretrained.description.encoder,
+            preparation=pretrained.preparation,
+            provenance={"job": "random encoder", "seed": config.seed},
+            metrics={},
+        )
+    wide = {"corpus": study.corpus, "workers": config.workers, "cpus_per_worker": config.cpus_per_worker}
+    embeddings: dict[str, tuple[npt.NDArray[np.object_], npt.NDArray[np.float32]]] = {}
+    for system, model in ((RANDOM, random_folder), (PRETRAINED, study.encoder)):
+        out = config.out / "embeddings" / f"{number}-{load(model).hash[:12]}-{corpus.hash[:12]}"
+        job = EmbedRun.model_validate({**wide, "model": model, "out": out, "gpus_per_worker": config.gpus_per_worker})
+        embed(job, open_map(job))
+        table = read_output(out)
+        ids = np.asarray(table["recording_id"].to_pylist(), dtype=object)
+        flat = table["embedding"].combine_chunks().flatten().to_numpy()
+        embeddings[system] = (ids, flat.reshape(len(ids), -1))
+    estimates = None
+    if study.predictor is not None:
+        out = config.out / "predictions" / f"{number}-{load(study.predictor).hash[:12]}-{corpus.hash[:12]}"
+        guess = PredictRun.model_validate(
+            {**wide, "model": study.predictor, "out": out, "gpus_per_worker": config.gpus_per_worker}
+        )
+        predict(guess, open_map(guess))
+        table = read_output(out)
+        estimates = (np.asarray(table["recording_id"].to_pylist(), dtype=object), table["estimate"].to_numpy())
+    return joined(corpus, embeddings, estimates)
+
+
+def _parts(study: Study, rows: Rows, outcomes: list[Outcome], reachable: dict[str, float]) -> list[Part]:
+    counts = ", ".join(f"{int(rows.mask(split).sum())} {split}" for split in ("train", "validation", "test"))
+    parts: list[Part] = [Text(f"Recordings: {counts}. Probes are fitted on the training split, their penalty is chosen on "
+                              "the validation split, and scores are of the test split.")]
+    if reachable:
+        listed = ", ".join(f"{name} {value:.3g}" for name, value in sorted(reachable.items()))
+        parts.append(Text(f"The best that any estimator could reach on this cohort, by its construction: {listed}.", "note"))
+    for outcome in outcomes:
+        task = outcome.task
+        unit = "" if task.kind == "codes" else task.unit
+        title = f"{task.label} > {task.threshold:g} {unit}".strip() if task.kind == "threshold" else task.label
+        if outcome.codes:
+            title = f"{title} ({', '.join(outcome.codes)})"
+        parts.append(outcome.comparison.table(title, unit))
+        parts += [Text(note, "note") for note in outcome.notes]
+        parts += _figures(outcome, title, unit)
+    parts.append(_projection(study, rows))
+    return parts
+
+
+def _figures(outcome: Outcome, title: str, unit: str) -> list[Part]:
+    known = ~np.isnan(outcome.truth)
+    best = TRAINED if TRAINED in outcome.predicted else PRETRAINED
+    if outcome.task.kind == "regression":
+        figure = predicted_against_true(outcome.truth[known], outcome.predicted[best][known], name=outcome.task.label, unit=unit)
+        return [picture(figure, alt=f"Predicted against true {title}", caption=f"{best}, test split.", width="half")]
+    if outcome.task.kind == "threshold":
+        intervals = {row.system: row.scores["auroc"] for row in outcome.comparison.rows}
+        shown = {system: values[known] for system, values in outcome.predicted.items()}
+        figure = roc_curve(outcome.truth[known], shown, intervals)
+        return [picture(figure, alt=f"ROC curves for {title}", caption=f"{title}, test split.", width="half")]
+    return []
+
+
+def _projection(study: Study, rows: Rows) -> Part:
+    task = study.tasks[0]
+    values = rows.table[f"label.{task.label}"].to_pylist()
+    if task.kind == "codes":
+        colours = np.asarray([None if not found else found[0] if len(found) == 1 else "several" for found in values], dtype=object)
+    else:
+        colours = np.asarray([np.nan if value is None else float(value) for value in values])
+    figure = embedding_projection(rows.embeddings[PRETRAINED], colours, name=task.label)
+    return picture(
+        figure,
+        alt=f"Embeddings on their first two principal axes, coloured by {task.label}",
+        caption=f"Embeddings of all recordings by the pretrained encoder, coloured by {task.label}.",
+        width="half",
+    )
+
+
+def _headline(study: Study, outcome: Outcome, reachable: dict[str, float]) -> tuple[str, KeyFigure]:
+    comparison = outcome.comparison
+    first = comparison.scores[0]
+    system = TRAINED if TRAINED in outcome.predicted else PRETRAINED
+    row = comparison.row(system)
+    found, difference = row.scores[first.name], row.differences[first.name]
+    task = outcome.task
+    unit = f" {task.unit}" if task.kind == "regression" and first.in_label_unit else ""
+    what = f"{task.label} > {task.threshold:g}" if task.kind == "threshold" else task.label
+    sentence = (
+        f"{study.name}, {what}: {first.title} {found.estimate:.3g}{unit} [{found.low:.3g}, {found.high:.3g}] for the {system}; "
+        f"{difference.estimate:+.3g} [{difference.low:+.3g}, {difference.high:+.3g}] against {comparison.baseline} "
+        f"({comparison.num_recordings} recordings of {comparison.num_patients} patients)"
+    )
+    limit = reachable.get("rmse_mmhg") if task.kind == "regression" else None
+    if limit is not None:
+        sentence += f"; the best reachable is {limit:.3g}{unit}"
+    key = KeyFigure(f"{found.estimate:.3g}{unit}", f"{first.title}, {what}", f"95 % interval {found.low:.3g} to {found.high:.3g}")
+    return sentence + ".", key

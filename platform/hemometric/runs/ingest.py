@@ -1,0 +1,98 @@
+"""Ingest: vendor files into a corpus."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import Field
+
+from hemometric.config import PLACEMENT
+from hemometric.corpus.commit import commit
+from hemometric.corpus.ingest import IngestPlan, ingest_lock, plan_shards, prepare_ingest
+from hemometric.corpus.ingest_config import IngestConfig
+from hemometric.corpus.manifest import Manifest
+from hemometric.corpus.pseudonyms import load_or_create_key
+from hemometric.corpus.shards import write_shard
+from hemometric.corpus.units import stage_unit
+from hemometric.runs.base import Workers
+from hemometric.runs.pace import Pace
+
+T = TypeVar("T")
+R = TypeVar("R")
+Map = Callable[[Callable[[Any, Any], Any], Any, Sequence[Any]], Iterator[Any]]
+"""``map(function, context, items)``: the function of each item, in the items' order, wherever it runs."""
+
+
+class IngestRun(Workers):
+    """One ingest.
+
+    Attributes
+    ----------
+    sources : tuple of Path
+        Folders or files of ECGs.
+    out : Path
+        Folder of the corpus.
+    key : Path or None
+        Key file of the pseudonyms; None takes the one of the user's config folder, and makes it when it is not there.
+    ingest : IngestConfig
+        What is computed.
+    """
+
+    job: Literal["ingest"] = "ingest"
+    sources: Annotated[tuple[Path, ...], PLACEMENT] = Field(min_length=1)
+    out: Annotated[Path, PLACEMENT]
+    key: Annotated[Path | None, PLACEMENT] = None
+    ingest: IngestConfig = IngestConfig()
+
+
+def run(config: IngestRun) -> list[str]:
+    """Ingest in this process, without Ray; the same inputs twice are a no-op."""
+
+    def plain(function: Callable[[Any, T], R], context: Any, items: Sequence[T]) -> Iterator[R]:
+        return (function(context, item) for item in items)
+
+    return ingest(config, lambda _: nullcontext(plain))
+
+
+def ingest(config: IngestRun, open_map: Callable[[IngestPlan], AbstractContextManager[Map]]) -> list[str]:
+    """Run every step of an ingest; `open_map` gives, for a plan, a context manager around a `Map`."""
+    key = load_or_create_key(config.key)
+    lines = [f"pseudonym key made: {key.path}; keep it, and keep it secret"] if key.created else []
+    with ingest_lock(config.out):
+        plan = prepare_ingest(config.ingest, config.sources, config.out, key)
+        if plan.finished is not None:
+            return [*lines, f"{config.out} holds these recordings already; nothing to do", *summary(plan.finished)]
+        with open_map(plan) as mapped:
+            _stage(plan, mapped)
+            shards = plan_shards(plan)
+            entries = list(mapped(write_shard, plan.context, shards))
+        manifest = commit(plan, entries)
+    return [*lines, *summary(manifest), f"corpus: {config.out}"]
+
+
+def _stage(plan: IngestPlan, mapped: Map) -> None:
+    with Pace("ingest", plan.num_found) as pace:
+        for staged in mapped(stage_unit, plan.context, plan.units):
+            pace.add(staged.num_sources)
+
+
+def summary(manifest: Manifest) -> list[str]:
+    """Say what a corpus holds, in a few lines."""
+    counts = manifest.counts
+    lines = [f"{counts.accepted} of {counts.found} recordings accepted, in {len(manifest.shards)} shards"]
+    if counts.rejected:
+        reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(counts.rejected.items()))
+        lines.append(f"refused: {reasons} (see quarantine.parquet)")
+    if counts.unmatched and manifest.table.kind != "none":
+        lines.append(f"{counts.unmatched} recordings have no row in the table")
+    if counts.nulled:
+        nulled = ", ".join(f"{field} {count}" for field, count in sorted(counts.nulled.items()))
+        lines.append(f"values out of range, now absent: {nulled}")
+    splits = ", ".join(f"{name} {split.recordings} of {split.patients} patients" for name, split in counts.splits.items())
+    lines.append(f"splits: {splits}")
+    if counts.labels:
+        lines.append("labels: " + ", ".join(f"{name} on {count}" for name, count in sorted(counts.labels.items())))
+    return lines

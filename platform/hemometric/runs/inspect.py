@@ -1,0 +1,75 @@
+"""Looking at a corpus: what it holds, whether it is whole, and one recording as a page."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from hemometric.corpus import Corpus, open_corpus, verify
+from hemometric.errors import UsageError
+from hemometric.evaluation import ecg_page, save_page
+from hemometric.runs.ingest import summary
+from hemometric.waveform import standard_leads
+
+NUM_IDS = 3
+
+
+def verify_corpus(path: Path) -> list[str]:
+    """Hash every file again; an error is raised for the first that is wrong."""
+    manifest = verify(path)
+    counts = manifest.counts
+    return [
+        f"{path}: whole; {counts.accepted} recordings in {len(manifest.shards)} shards, every hash, row, split and "
+        f"partition as the manifest says"
+    ]
+
+
+def inspect_corpus(path: Path, *, draw: str | None, out: Path) -> list[str]:
+    """Say what a corpus holds; with `draw`, write one recording as a clinical page.
+
+    Parameters
+    ----------
+    draw : str or None
+        A recording id, or ``first``.
+    out : Path
+        PNG, PDF or SVG to write.
+    """
+    corpus = open_corpus(path)
+    table = corpus.table(columns=["recording_id", "rate_hz", "num_samples", "source_format", "flags"])
+    ids: list[str] = table["recording_id"].to_pylist()
+    rates = Counter(table["rate_hz"].to_pylist())
+    formats = Counter(table["source_format"].to_pylist())
+    flags = Counter(flag for found in table["flags"].to_pylist() for flag in found or ())
+    durations = sorted(
+        samples / rate for samples, rate in zip(table["num_samples"].to_pylist(), table["rate_hz"].to_pylist(), strict=True)
+    )
+    lines = [
+        *summary(corpus.manifest),
+        "rates: " + ", ".join(f"{rate:g} Hz on {count}" for rate, count in sorted(rates.items())),
+        f"duration: {durations[0]:.1f} to {durations[-1]:.1f} s",
+        "formats: " + ", ".join(f"{name} {count}" for name, count in sorted(formats.items())),
+        "quality flags: " + (", ".join(f"{flag} {count}" for flag, count in sorted(flags.items())) or "none"),
+        f"corpus hash: {corpus.hash[:16]}, pseudonym key {corpus.manifest.key_id}",
+        f"recording ids: {', '.join(sorted(ids)[:NUM_IDS])}, …",
+    ]
+    if draw is not None:
+        chosen = sorted(ids)[0] if draw == "first" else draw
+        lines.append(f"page: {draw_page(corpus, chosen, out)}")
+    return lines
+
+
+def draw_page(corpus: Corpus, recording_id: str, out: Path) -> Path:
+    """Write one recording of a corpus as a 12-lead page.
+
+    Raises
+    ------
+    UsageError
+        There is no such recording, or the file cannot be written.
+    """
+    recording = corpus.recording(recording_id)
+    signal, _ = standard_leads(recording.signal, recording.leads)
+    details = (f"{recording.rate_hz:g} Hz", f"{recording.duration_s:.1f} s")
+    try:
+        return save_page(ecg_page(signal, recording.rate_hz, f"Recording {recording_id}", details), out)
+    except OSError as error:
+        raise UsageError(f"out: cannot write {out}: {error.strerror}") from None

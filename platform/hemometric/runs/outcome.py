@@ -1,0 +1,86 @@
+"""How a training run begins and ends for those outside: its trackers, its summary, what to tell."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from hemometric.config import dump
+from hemometric.errors import InterruptedRunError
+from hemometric.learning import Fit, Tracker
+from hemometric.runs.base import TrainingRun
+from hemometric.runs.records import Both, MetricsFile, write_summary
+from hemometric.tracking import open_tracker
+
+
+@contextlib.contextmanager
+def open_trackers(config: TrainingRun, identity: str, *, name: str, parent: str | None = None) -> Iterator[Tracker]:
+    """Tell ``metrics.jsonl`` and MLflow of a run, and say how it ended."""
+    remote = open_tracker(config.tracking, config.out, identity=identity, name=name, parent=parent)
+    tracker = Both((MetricsFile(config.out / "metrics.jsonl"), remote))
+    flat = {key: value for key, value in _flat(config.model_dump(mode="json")).items() if key not in _PLACES}
+    tracker.params(flat)
+    tracker.tags({"fingerprint": identity})
+    try:
+        yield tracker
+    except (InterruptedRunError, KeyboardInterrupt):
+        tracker.finish("interrupted")
+        raise
+    except BaseException:
+        tracker.finish("failed")
+        raise
+    config_file = config.out / "config.yaml"
+    config_file.write_text(dump(config), encoding="utf-8")
+    tracker.artifact(config_file)
+    tracker.finish("finished")
+
+
+def write_outcome(folder: Path, outcome: Fit) -> None:
+    """Write ``outcome.json``: what the run gave, for reports and for whoever asks again."""
+    write_summary(
+        folder / "outcome.json",
+        {
+            "losses": [None if loss != loss else loss for loss in outcome.losses],
+            "validations": [{"step": step, **metrics} for step, metrics in outcome.validations],
+            "num_skipped": outcome.num_skipped,
+            "best_step": outcome.best_step,
+            "best_validation_loss": outcome.best_validation_loss,
+            "metrics": outcome.metrics,
+        },
+    )
+
+
+def read_outcome(folder: Path) -> dict[str, object]:
+    """Read ``outcome.json``."""
+    found: dict[str, object] = json.loads((folder / "outcome.json").read_text(encoding="utf-8"))
+    return found
+
+
+def finished_lines(folder: Path) -> list[str]:
+    """Say in a few lines what a finished run gave."""
+    outcome = json.loads((folder / "outcome.json").read_text(encoding="utf-8"))
+    losses = [loss for loss in outcome["losses"] if loss is not None]
+    tenth = max(1, len(losses) // 10)
+    first, last = sum(losses[:tenth]) / tenth, sum(losses[-tenth:]) / tenth
+    lines = [f"{len(outcome['losses'])} steps; mean loss of the first tenth {first:.4f}, of the last {last:.4f}"]
+    metrics = outcome["metrics"]
+    if "stalled_share" in metrics:
+        lines.append(f"share of the time that a step waited for its batch: {metrics['stalled_share']:.1%}")
+    if outcome["best_step"] is not None:
+        lines.append(f"best validation loss {outcome['best_validation_loss']:.4f} after step {outcome['best_step']}")
+    return [*lines, f"model: {folder / 'model'}"]
+
+
+_PLACES = ("corpus", "out", "cache", "model")
+
+
+def _flat(values: dict[str, object], prefix: str = "") -> dict[str, str | int | float | bool | None]:
+    flat: dict[str, str | int | float | bool | None] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value if isinstance(value, (str, int, float, bool, type(None))) else json.dumps(value)
+    return flat

@@ -1,0 +1,139 @@
+"""Pretraining: an encoder that places ECGs as their mined distances say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+import torch
+
+from hemometric.corpus import Cache, open_corpus
+from hemometric.encoders import EncoderConfig, ResNet1dConfig, save
+from hemometric.learning import Learner, World, fit, progress_on
+from hemometric.mining import BatchMiner, Mined, MiningConfig
+from hemometric.objectives import PretrainObjectiveConfig, TripletObjective
+from hemometric.runs.base import TrainingRun, open_run_folder
+from hemometric.runs.feed import Feed, in_chunks
+from hemometric.runs.outcome import finished_lines, open_trackers, write_outcome
+from hemometric.runs.training import (
+    Hooks,
+    check_batches,
+    checkpoint_store,
+    is_finished,
+    open_cache,
+    lasting,
+    provenance,
+    run_identity,
+)
+
+MAX_VALIDATION_CHUNKS = 8
+"""Batches of validation recordings that are mined once and scored at each validation."""
+
+
+class PretrainRun(TrainingRun):
+    """One pretraining run: what is compared and mined, what the loss is, which encoder learns."""
+
+    job: Literal["pretrain"] = "pretrain"
+    encoder: EncoderConfig = ResNet1dConfig()
+    mining: MiningConfig = MiningConfig()
+    objective: PretrainObjectiveConfig = TripletObjective()
+
+
+def run(config: PretrainRun) -> list[str]:
+    """Pretrain in this process, without Ray; a finished run is a no-op.
+
+    Returns
+    -------
+    list of str
+        What to tell the person who asked.
+    """
+    identity = run_identity(config, open_corpus(config.corpus).hash)
+    if not is_finished(config.out, identity):
+        open_run_folder(config, identity)
+        with open_trackers(config, identity, name="pretrain") as tracker:
+            pretrain(config, hooks=Hooks(tracker=tracker, progress=progress_on("pretrain")))
+    return finished_lines(config.out)
+
+
+def pretrain(config: PretrainRun, world: World | None = None, hooks: Hooks | None = None) -> None:
+    """Train, going on from the newest checkpoint, and write ``out/model``; every rank calls it.
+
+    Raises
+    ------
+    UsageError
+        The batch cannot be dealt or filled, or the folder holds another run.
+    """
+    world, hooks = world or World(), hooks or Hooks()
+    corpus, cache = open_cache(config)
+    rows = cache.rows("train")
+    check_batches(config, rows, world)
+    # Every rank begins with the same weights; what follows draws by (seed, step), not from this state.
+    torch.manual_seed(config.seed)
+    encoder = config.encoder.build(len(config.preparation.leads))
+    learner = Learner(encoder, config.objective.build(), seed=config.seed)
+    miner = config.mining.build(rate_hz=config.preparation.rate_hz, leads=config.preparation.leads, seed=config.seed)
+    outcome = fit(
+        learner,
+        Feed(
+            cache=cache,
+            rows=rows,
+            order=config.batches.build(len(rows), config.batch_size, config.seed),
+            num_steps=config.num_steps,
+            world=world,
+            miner=miner,
+        ),
+        num_steps=config.num_steps,
+        optimiser=config.optimiser,
+        schedule=config.schedule,
+        seed=config.seed,
+        world=world,
+        store=checkpoint_store(config),
+        fingerprint=run_identity(config, corpus.hash),
+        manifest_hash=corpus.hash,
+        checkpoint_every_steps=config.checkpoint_every_steps,
+        validate_every_steps=config.validate_every_steps,
+        log_every_steps=config.log_every_steps,
+        validate=_validation(config, cache, miner),
+        tracker=hooks.tracker,
+        progress=hooks.progress,
+        on_report=hooks.on_report,
+        stop=hooks.stop,
+    )
+    if not world.is_main:
+        return
+    # The last weights, not the best: the published recipe trains to the end, and a triplet loss on mined validation
+    # batches says little of how well an embedding carries over.
+    learner.load_state_dict(outcome.weights)
+    save(
+        config.out / "model",
+        encoder=encoder,
+        encoder_config=config.encoder,
+        preparation=config.preparation,
+        task=None,
+        provenance=provenance(config, corpus, config.num_steps),
+        metrics=lasting(outcome.metrics),
+    )
+    write_outcome(config.out, outcome)
+
+
+def _validation(config: PretrainRun, cache: Cache, miner: BatchMiner) -> Callable[[Learner], dict[str, float]] | None:
+    """Mine batches of validation recordings once; score the objective on them at each validation."""
+    chunks = [chunk for chunk in in_chunks(cache.rows("validation"), config.batch_size) if len(chunk) >= 3]
+    mined: list[Mined] = []
+
+    def validate(learner: Learner) -> dict[str, float]:
+        losses = []
+        for index, chunk in enumerate(chunks[:MAX_VALIDATION_CHUNKS]):
+            signals = np.asarray(cache.signals[chunk])
+            if index == len(mined):
+                positions = np.arange(len(chunk))
+                ids, patients = cache.recording_ids[chunk].tolist(), cache.patients[chunk].tolist()
+                mined.append(miner.mine(signals, positions, ids, patients, 0))
+            device = next(learner.parameters()).device
+            z = torch.from_numpy(learner.embed(signals)).to(device)
+            loss, _ = learner.objective(z, mined[index].to(device))
+            losses.append(float(loss))
+        return {"validation_loss": float(np.mean(losses))}
+
+    return validate if chunks else None

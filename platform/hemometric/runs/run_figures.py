@@ -1,0 +1,127 @@
+"""Pictures of training runs: losses, trials, and triplets as the miner chose them."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+
+from hemometric.config import decode_file
+from hemometric.corpus import lay_cache, open_corpus
+from hemometric.errors import UsageError
+from hemometric.evaluation import Part, Section, Text, Trial, loss_curves, picture, triplet_figure, tuning_trials
+from hemometric.learning import World
+from hemometric.runs.feed import Feed
+from hemometric.runs.outcome import read_outcome
+from hemometric.runs.pretrain import PretrainRun
+from hemometric.runs.records import read_metrics
+from hemometric.runs.tune import SCORE, read_trials
+
+NUM_TRIPLETS = 3
+
+
+def pretrain_section(folder: Path) -> Section:
+    """Show a pretraining run: its loss, and some of the triplets that it learnt from.
+
+    Raises
+    ------
+    UsageError
+        The folder holds no finished pretraining run.
+    """
+    outcome = _outcome(folder, "pretrain")
+    losses, validations = outcome["losses"], outcome["validations"]
+    train = [(step, math.nan if loss is None else float(loss)) for step, loss in enumerate(losses, start=1)]
+    validation = [(int(found["step"]), float(found[SCORE])) for found in validations]
+    told = read_metrics(folder / "metrics.jsonl")
+    parts: list[Part] = [
+        picture(
+            loss_curves(train, validation),
+            alt="Training and validation loss over steps",
+            caption="Loss of each training batch, and of mined batches of the validation split.",
+        )
+    ]
+    stalled = [found["stalled_share"] for found in told if "stalled_share" in found]
+    rates = [found["ecg_per_s"] for found in told if "ecg_per_s" in found]
+    if stalled and rates:
+        parts.append(
+            Text(
+                f"{len(losses)} steps. Mining ran a batch ahead of the step: on average {np.mean(stalled):.1%} of the time "
+                f"was spent waiting for it. {np.median(rates):,.0f} ECG/s (median)."
+            )
+        )
+    return Section("Pretraining", (*parts, *triplets(folder)))
+
+
+def triplets(folder: Path) -> list[Part]:
+    """Mine the first batch of a run again, and draw anchors with what the miner chose for them."""
+    config = decode_file(PretrainRun, folder / "config.yaml")
+    cache = lay_cache(open_corpus(config.corpus), config.preparation, ("train", "validation"), config.cache_folder)
+    rows = cache.rows("train")
+    feed = Feed(
+        cache=cache,
+        rows=rows,
+        order=config.batches.build(len(rows), config.batch_size, config.seed),
+        num_steps=1,
+        world=World(),
+        miner=config.mining.build(
+            rate_hz=config.preparation.rate_hz, leads=config.preparation.leads, seed=config.seed
+        ),
+    )
+    batch = feed.batch(0)
+    mined = batch.mined
+    if mined is None or not len(mined.anchors):
+        return [Text("The first batch had no eligible triplet.")]
+    parts: list[Part] = []
+    for anchor, positive, negative in list(zip(*(found.tolist() for found in mined.as_tuple()), strict=True))[:NUM_TRIPLETS]:
+        distances = (float(mined.distances[anchor, positive]), float(mined.distances[anchor, negative]))
+        figure = triplet_figure(
+            batch.signals[anchor].numpy(),
+            batch.signals[positive].numpy(),
+            batch.signals[negative].numpy(),
+            config.preparation.rate_hz,
+            distances,
+            leads=config.preparation.leads,
+        )
+        parts.append(
+            picture(
+                figure,
+                alt="Three ECGs side by side: an anchor, its mined positive and its mined negative",
+                caption=f"A triplet of the first batch: {config.mining.distance.kind} distance {distances[0]:.3g} to the "
+                f"positive, {distances[1]:.3g} to the negative.",
+            )
+        )
+    return parts
+
+
+def tune_section(folder: Path) -> Section:
+    """Show a search: each trial's score against what was varied.
+
+    Raises
+    ------
+    UsageError
+        The folder holds no finished search.
+    """
+    table = read_trials(folder)
+    trials = [
+        Trial(
+            {path.rsplit(".", 1)[-1]: value for path, value in row["values"].items()},
+            math.nan if row[SCORE] is None else float(row[SCORE]),
+            stopped_early=not row["finished"],
+            name=row["trial"],
+        )
+        for row in table["trials"]
+    ]
+    num_finished = sum(not trial.stopped_early for trial in trials)
+    shown = picture(
+        tuning_trials(trials, "validation loss"),
+        alt="Validation loss of each trial against each searched parameter",
+        caption=f"{len(trials)} trials, {num_finished} finished; the others were stopped early.",
+    )
+    return Section("Search", (shown,))
+
+
+def _outcome(folder: Path, job: str) -> dict[str, list[dict[str, float]]]:
+    if not (folder / "outcome.json").is_file():
+        raise UsageError(f"{job}: {folder} holds no finished run")
+    return read_outcome(folder)  # type: ignore[return-value]  # as `write_outcome` wrote it

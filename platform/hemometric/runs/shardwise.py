@@ -1,0 +1,241 @@
+"""A model over a whole corpus: each shard becomes one Parquet file, whole or not at all, and is never done twice."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hemometric.corpus import Corpus, ShardEntry, Split, open_corpus
+from hemometric.ecg import Float32, Rejected
+from hemometric.encoders import Model, load
+from hemometric.errors import IntegrityError, UsageError
+from hemometric.runs.base import write_text
+from hemometric.runs.pace import Pace
+from hemometric.waveform import prepare
+
+BATCH_SIZE = 256
+"""Recordings in memory at a time."""
+
+TableOf = Callable[[Model, list[str], Float32], pa.Table]
+Map = Callable[["Shardwise", Sequence[str]], Iterator["Done"]]
+
+
+@dataclass(frozen=True)
+class Shardwise:
+    """What to do with each shard; it travels to workers.
+
+    Attributes
+    ----------
+    name : str
+        The job.
+    model, corpus, out : Path
+        Folders.
+    schema : pa.Schema
+        Of the files to write; the first column is ``recording_id``.
+    table_of : callable
+        (model, recording ids, prepared signals) to rows.
+    splits : tuple or None
+        None takes all.
+    """
+
+    name: str
+    model: Path
+    corpus: Path
+    out: Path
+    schema: pa.Schema
+    table_of: TableOf
+    splits: tuple[Split, ...] | None = None
+
+    def identity(self, corpus: Corpus, model: Model) -> str:
+        """Say which model's output on which corpus this is."""
+        return hashlib.sha256(f"{self.name} {corpus.hash} {model.hash}".encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of a shard."""
+
+    path: str
+    num_rows: int
+    sha256: str
+    rejected: dict[str, int]
+    num_recordings: int
+
+
+def run_shardwise(job: Shardwise, open_map: Callable[[], AbstractContextManager[Map | None]]) -> list[str]:
+    """Do what is missing, check that every recording has its row or its reason, and write ``_SUCCESS`` last.
+
+    Raises
+    ------
+    UsageError
+        `out` holds the output of another model or corpus.
+    IntegrityError
+        A row is missing or stands twice.
+    """
+    corpus, model = open_corpus(job.corpus), load(job.model)
+    identity = job.identity(corpus, model)
+    shards = corpus.shards(job.splits)
+    _claim(job.out, identity)
+    missing = [shard.path for shard in shards if finished(job.out, shard.path) is None]
+    with Pace(job.name, sum(shard.num_rows for shard in shards)) as pace:
+        pace.add(sum(shard.num_rows for shard in shards if shard.path not in missing))
+        if missing:
+            with open_map() as mapped:
+                todo = mapped(job, missing) if mapped is not None else (do_shard(job, path) for path in missing)
+                for done in todo:
+                    pace.add(done.num_recordings)
+    return _conclude(job, corpus, model, shards, identity)
+
+
+def do_shard(job: Shardwise, shard_path: str) -> Done:
+    """Read one shard, run the model, write one file beside its note; done already, it is left as it is."""
+    known = finished(job.out, shard_path)
+    if known is not None:
+        return known
+    model, corpus = _opened(str(job.model), str(job.corpus))
+    shard = next(shard for shard in corpus.manifest.shards if shard.path == shard_path)
+    target = output_path(job.out, shard_path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    rejected: Counter[str] = Counter()
+    num_rows = 0
+    with pq.ParquetWriter(temporary, job.schema, compression="zstd", write_page_checksum=True) as writer:
+        for recording_ids, signals in _prepared(corpus, shard, model, rejected):
+            table = job.table_of(model, recording_ids, signals)
+            writer.write_table(table)
+            num_rows += table.num_rows
+    with temporary.open("rb") as handle:
+        digest = hashlib.file_digest(handle, "sha256").hexdigest()
+        os.fsync(handle.fileno())
+    temporary.replace(target)
+    done = Done(str(target.relative_to(job.out)), num_rows, digest, dict(sorted(rejected.items())), shard.num_rows)
+    write_text(target.with_suffix(".json"), json.dumps(done.__dict__, sort_keys=True) + "\n")
+    return done
+
+
+def output_path(out: Path, shard_path: str) -> Path:
+    """Say where a shard's file lies: ``train/part-00000.parquet`` for ``shards/train/part-00000.parquet``."""
+    return out / Path(shard_path).relative_to("shards")
+
+
+def finished(out: Path, shard_path: str) -> Done | None:
+    """Read the note of a finished shard; None where it is not there, or its file is not the one that was written."""
+    target = output_path(out, shard_path)
+    try:
+        done = Done(**json.loads(target.with_suffix(".json").read_text(encoding="utf-8")))
+        with target.open("rb") as handle:
+            digest = hashlib.file_digest(handle, "sha256").hexdigest()
+    except (OSError, ValueError, TypeError):
+        return None
+    return done if digest == done.sha256 else None
+
+
+def read_output(out: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read all rows of a finished output.
+
+    Raises
+    ------
+    UsageError
+        The folder holds no finished output.
+    """
+    if not (out / "_SUCCESS").is_file():
+        raise UsageError(f"{out} holds no finished output; run hemometric embed or predict first")
+    summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
+    return pa.concat_tables(
+        pq.read_table(out / part["path"], columns=columns, partitioning=None, page_checksum_verification=True)
+        for part in summary["parts"]
+    )
+
+
+def _prepared(
+    corpus: Corpus, shard: ShardEntry, model: Model, rejected: Counter[str]
+) -> Iterator[tuple[list[str], Float32]]:
+    """Prepare a shard's recordings in batches; what cannot be prepared is counted."""
+    recording_ids: list[str] = []
+    signals: list[Float32] = []
+    for row, recording in corpus.recordings_of(shard):
+        signal = prepare(recording, model.preparation)
+        if isinstance(signal, Rejected):
+            rejected[signal.reason] += 1
+            continue
+        recording_ids.append(row["recording_id"])
+        signals.append(signal)
+        if len(signals) == BATCH_SIZE:
+            yield recording_ids, np.stack(signals)
+            recording_ids, signals = [], []
+    if signals:
+        yield recording_ids, np.stack(signals)
+
+
+@lru_cache(maxsize=1)
+def _opened(model: str, corpus: str) -> tuple[Model, Corpus]:
+    """Open model and corpus once in a worker's life."""
+    return load(Path(model)), open_corpus(Path(corpus))
+
+
+def _claim(out: Path, identity: str) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"out: cannot make the folder {out}: {error.strerror}") from None
+    marker = out / "identity"
+    if marker.is_file():
+        if marker.read_text(encoding="utf-8").strip() != identity:
+            raise UsageError(f"out: {out} holds the output of another model or corpus; choose another folder")
+    elif any(out.iterdir()):
+        raise UsageError(f"out: {out} is not empty and holds no such output; choose another folder")
+    else:
+        write_text(marker, identity + "\n")
+
+
+def _conclude(job: Shardwise, corpus: Corpus, model: Model, shards: Sequence[ShardEntry], identity: str) -> list[str]:
+    parts = [finished(job.out, shard.path) for shard in shards]
+    done = [part for part in parts if part is not None]
+    num_rows = sum(part.num_rows for part in done)
+    rejected: Counter[str] = Counter()
+    for part in done:
+        rejected.update(part.rejected)
+    expected = sum(shard.num_rows for shard in shards)
+    if len(done) != len(shards) or num_rows + rejected.total() != expected:
+        raise IntegrityError(
+            f"{job.out}: {num_rows} rows and {rejected.total()} refused of {expected} recordings; run it again"
+        )
+    summary: dict[str, Any] = {
+        "identity": identity,
+        "model": model.identity,
+        "model_hash": model.hash,
+        "manifest_hash": corpus.hash,
+        "num_rows": num_rows,
+        "rejected": dict(sorted(rejected.items())),
+        "parts": [part.__dict__ for part in done],
+    }
+    write_text(job.out / "summary.json", json.dumps(summary, indent=2, sort_keys=True) + "\n")
+    table = read_ids(job, done)
+    if len(set(table)) != num_rows:
+        raise IntegrityError(f"{job.out}: a recording stands twice; remove the folder and run it again")
+    write_text(job.out / "_SUCCESS", hashlib.sha256((job.out / "summary.json").read_bytes()).hexdigest() + "\n")
+    lines = [f"{num_rows} of {expected} recordings in {len(done)} files"]
+    if rejected:
+        lines.append("refused: " + ", ".join(f"{reason} {count}" for reason, count in sorted(rejected.items())))
+    return [*lines, f"{job.name}: {job.out}"]
+
+
+def read_ids(job: Shardwise, done: Sequence[Done]) -> list[str]:
+    """Read the recording ids of finished files."""
+    ids: list[str] = []
+    for part in done:
+        table = pq.read_table(job.out / part.path, columns=["recording_id"], partitioning=None)
+        ids += table["recording_id"].to_pylist()
+    return ids

@@ -1,0 +1,118 @@
+"""What pretraining and fine-tuning have in common: the cache, the checks before the first step, and the outcome."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from hemometric import __version__
+from hemometric.config import fingerprint
+from hemometric.corpus import Cache, Corpus, lay_cache, open_corpus
+from hemometric.errors import UsageError
+from hemometric.learning import CheckpointStore, NullProgress, NullTracker, Progress, Report, Tracker, World
+from hemometric.runs.base import TrainingRun
+
+log = logging.getLogger(__name__)
+
+SPLITS = ("train", "validation")
+"""What a training run may read. The test split's shards may be absent: nothing of theirs is opened."""
+
+
+def _never() -> bool:
+    return False
+
+
+def _ignore(report: Report) -> None:
+    del report
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """Whom a run tells, and who may stop it: plain callables, so that Ray stays outside."""
+
+    tracker: Tracker = field(default_factory=NullTracker)
+    progress: Progress = field(default_factory=NullProgress)
+    on_report: Callable[[Report], None] = _ignore
+    stop: Callable[[], bool] = _never
+
+
+def run_identity(config: TrainingRun, corpus_hash: str, model_hash: str = "") -> str:
+    """Say which run this is: what the config computes, on which corpus, from which model."""
+    return "-".join(part for part in (fingerprint(config), corpus_hash[:16], model_hash[:16]) if part)
+
+
+def is_finished(folder: Path, identity: str) -> bool:
+    """Whether a folder holds the finished run of this identity."""
+    marker = folder / "identity"
+    return (
+        (folder / "model" / "_SUCCESS").is_file() and marker.is_file() and marker.read_text().strip() == identity
+    )
+
+
+def open_cache(config: TrainingRun) -> tuple[Corpus, Cache]:
+    """Open the corpus and lay its training and validation splits as prepared signals on this node's disk."""
+    corpus = open_corpus(config.corpus)
+    return corpus, lay_cache(corpus, config.preparation, SPLITS, config.cache_folder)
+
+
+def check_batches(config: TrainingRun, rows: npt.NDArray[np.int64], world: World) -> None:
+    """Refuse batches that cannot be dealt or filled.
+
+    Raises
+    ------
+    UsageError
+        Workers do not divide the batch, or there are fewer recordings than one batch.
+    """
+    if config.batch_size % world.size:
+        raise UsageError(
+            f"batch_size {config.batch_size} cannot be dealt to {world.size} workers evenly; take a multiple of {world.size}"
+        )
+    if len(rows) < config.batch_size:
+        raise UsageError(f"batch_size {config.batch_size}: only {len(rows)} recordings can be trained on; take a smaller one")
+
+
+def checkpoint_store(config: TrainingRun) -> CheckpointStore:
+    """Open the run's checkpoints."""
+    return CheckpointStore(config.out / "checkpoints")
+
+
+def provenance(config: TrainingRun, corpus: Corpus, steps: int) -> dict[str, str | int | float | bool | None]:
+    """Collect where a model comes from, for its model.json and card."""
+    return {
+        "job": str(getattr(config, "job", "")),
+        "config_fingerprint": fingerprint(config),
+        "manifest_hash": corpus.hash,
+        "seed": config.seed,
+        "num_steps": steps,
+        "hemometric_version": __version__,
+        "commit": _commit(),
+    }
+
+
+def lasting(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Keep the figures that are of the model; speeds are of the machine, and would make equal models differ."""
+    return {name: value for name, value in metrics.items() if name == "loss" or name.startswith("validation_")}
+
+
+def _commit() -> str | None:
+    """Name the commit of the source tree, where the package runs from one."""
+    root = Path(__file__).parents[3]
+    if not (root / ".git").exists():
+        return None
+    try:
+        found = subprocess.run(  # noqa: S603 - fixed words, no shell
+            ["git", "-C", str(root), "rev-parse", "HEAD"],  # noqa: S607
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return found.stdout.strip() or None

@@ -1,0 +1,74 @@
+"""A model over a whole corpus on Ray Data: actors that hold the model, one row of the dataset a shard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+from hemometric.errors import HemometricError
+from hemometric.runs.embed import ShardwiseRun
+from hemometric.runs.shardwise import Done, Map, Shardwise, do_shard
+from hemometric.runtime.failures import translated
+from hemometric.runtime.ingest import quiet
+from hemometric.runtime.session import check_cpus, cluster_cpus, cluster_gpus, needed_cpus, session
+
+
+class _ShardActor:
+    """Holds the job; the model is opened with the first shard and kept."""
+
+    def __init__(self, job: Shardwise, threads: int) -> None:
+        import torch
+
+        torch.set_num_threads(threads)
+        self._job = job
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        done: list[Done | HemometricError] = []
+        for path in batch["shard"]:
+            # Our own errors travel as values: Ray Data would wrap them, and print their whole traceback.
+            try:
+                done.append(do_shard(self._job, str(path)))
+            except HemometricError as error:
+                done.append(error)
+        return {"done": done}
+
+
+def on_actors(config: ShardwiseRun) -> Callable[[], AbstractContextManager[Map | None]]:
+    """Give what opens a session and deals shards to ``config.workers`` actors."""
+
+    @contextmanager
+    def open_map() -> Iterator[Map]:
+        with session():
+            needed = needed_cpus(workers=config.workers, cpus_per_worker=config.cpus_per_worker)
+            check_cpus(needed, cluster_cpus(), advice="take fewer workers, or a smaller cpus_per_worker")
+            yield lambda job, shards: _dealt(job, shards, config)
+
+    return open_map
+
+
+def _dealt(job: Shardwise, shards: Sequence[str], config: ShardwiseRun) -> Iterator[Done]:
+    import ray.data
+    from ray.data import ActorPoolStrategy
+
+    quiet()
+    gpus = config.gpus_per_worker
+    if gpus is None:
+        gpus = 1.0 if cluster_gpus() >= config.workers else 0.0
+    dataset = ray.data.from_items([{"shard": path} for path in shards], override_num_blocks=len(shards)).map_batches(
+        _ShardActor,
+        fn_constructor_args=(job, max(1, int(config.cpus_per_worker))),
+        batch_size=1,
+        compute=ActorPoolStrategy(size=min(config.workers, len(shards))),
+        num_cpus=config.cpus_per_worker,
+        num_gpus=gpus or None,
+    )
+    try:
+        for row in dataset.iter_rows():
+            if isinstance(row["done"], HemometricError):
+                raise row["done"]
+            yield row["done"]
+    except HemometricError:
+        raise
+    except Exception as error:
+        raise translated(error) from error

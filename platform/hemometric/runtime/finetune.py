@@ -1,0 +1,20 @@
+"""Fine-tuning on Ray Train."""
+
+from __future__ import annotations
+
+from hemometric.runs.base import open_run_folder
+from hemometric.runs.finetune import FinetuneRun, finetune, resolved
+from hemometric.runs.outcome import finished_lines
+from hemometric.runs.training import is_finished
+from hemometric.runtime.session import session
+from hemometric.runtime.train import train_on_ray
+
+
+def run(config: FinetuneRun) -> list[str]:
+    """Fine-tune on ``config.workers`` workers; a finished run is a no-op."""
+    config, identity = resolved(config)
+    if not is_finished(config.out, identity):
+        open_run_folder(config, identity)
+        with session():
+            train_on_ray(finetune, config, identity=identity, name="finetune")
+    return finished_lines(config.out)

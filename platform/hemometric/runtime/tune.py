@@ -1,0 +1,132 @@
+"""Tuning on Ray Tune: Optuna proposes, ASHA stops early, each trial is a nested Ray Train run."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from hemometric.runs.base import open_run_folder
+from hemometric.runs.finetune import FinetuneRun, finetune, resolved
+from hemometric.runs.outcome import read_outcome
+from hemometric.runs.search import Value, space
+from hemometric.runs.training import is_finished
+from hemometric.runs.tune import (
+    SCORE,
+    TuneRun,
+    conclude,
+    finished_lines,
+    parent_run,
+    prepared,
+    record_trial,
+    recorded_trials,
+    trial_config,
+)
+from hemometric.runtime.failures import translated
+from hemometric.runtime.session import DRIVER_CPUS, session
+from hemometric.runtime.train import check_fits, train_on_ray
+
+
+def run(config: TuneRun) -> list[str]:
+    """Search with nested Ray Train runs, then refit the best; a finished search is a no-op."""
+    config, identity = prepared(config)
+    if not is_finished(config.out, identity):
+        open_run_folder(config, identity)
+        with session():
+            check_fits(config, concurrent=config.max_concurrent, driver=DRIVER_CPUS)
+            _search(config, parent_run(config, identity))
+            conclude(config, identity, _refit)
+    return finished_lines(config)
+
+
+def _search(config: TuneRun, parent: str | None) -> None:
+    import optuna
+    from ray import tune
+    from ray.tune.schedulers import ASHAScheduler
+    from ray.tune.search.optuna import OptunaSearch
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    known = recorded_trials(config)
+    if len(known) >= config.num_trials and all(_is_done(config, values) for values in known):
+        return
+    scheduler = None
+    if config.halving is not None:
+        scheduler = ASHAScheduler(
+            time_attr="step",
+            grace_period=config.halving.first_rung_steps,
+            reduction_factor=config.halving.factor,
+            max_t=(config.trial_steps or config.num_steps) + 1,
+        )
+    tuner = tune.Tuner(
+        tune.with_resources(
+            tune.with_parameters(_trial, base=config.model_dump_json(), parent=parent), {"CPU": DRIVER_CPUS}
+        ),
+        tune_config=tune.TuneConfig(
+            metric=SCORE,
+            mode="min",
+            num_samples=config.num_trials,
+            max_concurrent_trials=config.max_concurrent,
+            scheduler=scheduler,
+            # Recorded trials come first: finished ones answer from their folders, cut-off ones go on.
+            search_alg=OptunaSearch(
+                space(config.search),
+                points_to_evaluate=known or None,
+                sampler=optuna.samplers.TPESampler(seed=config.seed + len(known)),
+            ),
+        ),
+        run_config=tune.RunConfig(
+            name="tune",
+            storage_path=str((config.out / "ray").resolve()),
+            verbose=0,
+            failure_config=tune.FailureConfig(max_failures=1),
+        ),
+    )
+    try:
+        tuner.fit()
+    except Exception as error:
+        raise translated(error) from error
+
+
+def _trial(values: dict[str, Value], *, base: str, parent: str | None) -> None:
+    """Run one trial inside Tune: a nested Ray Train run, or the record of a finished one."""
+    from ray import tune
+    from ray.tune.integration.ray_train import TuneReportCallback
+
+    config = TuneRun.model_validate_json(base)
+    trial, identity = resolved(trial_config(config, values))
+    record_trial(trial, values, _next_number(trial.out.parent))
+    if is_finished(trial.out, identity):
+        for validation in _validations(trial):
+            tune.report(validation)
+        return
+    open_run_folder(trial, identity)
+    train_on_ray(
+        finetune,
+        trial,
+        identity=identity,
+        name=trial.out.name,
+        parent=parent,
+        callbacks=(TuneReportCallback(),),
+        watch=False,
+    )
+
+
+def _refit(config: FinetuneRun, parent: str | None) -> None:
+    found, identity = resolved(config)
+    if not is_finished(found.out, identity):
+        open_run_folder(found, identity)
+        train_on_ray(finetune, found, identity=identity, name="refit", parent=parent)
+
+
+def _is_done(config: TuneRun, values: dict[str, Value]) -> bool:
+    return (trial_config(config, values).out / "outcome.json").is_file()
+
+
+def _validations(trial: FinetuneRun) -> list[dict[str, Any]]:
+    found = read_outcome(trial.out)["validations"]
+    return list(found) if isinstance(found, list) else []
+
+
+def _next_number(folder: Path) -> int:
+    return len(list(folder.glob("*.json"))) if folder.is_dir() else 0

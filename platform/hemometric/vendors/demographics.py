@@ -1,0 +1,37 @@
+"""Age and sex as devices write them, into the two fields of a recording."""
+
+from __future__ import annotations
+
+import re
+
+from hemometric.ecg import Sex
+
+_AGE = re.compile(r"^0*(\d{1,3}(?:\.\d{1,6})?)\s*(?:y|yr|yrs|year|years|a)?\.?$", re.ASCII | re.IGNORECASE)
+_FEMALE = {"f", "female", "woman"}
+_MALE = {"m", "male", "man"}
+MAX_AGE_YEARS = 120.0
+
+
+def age_from_text(text: str) -> float | None:
+    """Read an age in years: ``56``, ``56.5``, ``056Y``, ``56 years``.
+
+    Returns
+    -------
+    float or None
+        None for everything else: ``NaN``, ``Unknown``, a number above 120 (archives write 300 for "above 89").
+    """
+    match = _AGE.match(text.strip())
+    age = float(match[1]) if match else None
+    return age if age is not None and age <= MAX_AGE_YEARS else None
+
+
+def sex_from_text(text: str) -> Sex | None:
+    """Read ``F``, ``female``, ``Male``, ``m`` and the like; None for everything else, numbers included.
+
+    Numbers mean different things in different archives (PTB-XL: 0 is male; others: 1 is male), so that only the
+    reader of one archive may know them.
+    """
+    word = text.strip().casefold()
+    if word in _FEMALE:
+        return "female"
+    return "male" if word in _MALE else None

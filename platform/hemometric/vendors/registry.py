@@ -1,0 +1,109 @@
+"""Which formats there are, which records lie in a folder, and the one door through which they are read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from hemometric.ecg import Recording, Rejected
+from hemometric.errors import UsageError
+from hemometric.vendors.source import Source, Vendor
+from hemometric.vendors.wfdb_format import WfdbVendor
+
+VENDORS: tuple[Vendor, ...] = (WfdbVendor(),)
+"""All readers; the first that recognises a file reads it."""
+
+
+def find(roots: Sequence[Path]) -> Iterator[Source]:
+    """List the records of folders and single files, sorted by key.
+
+    A record is named by its root folder's name and its path in it, so that moving the archive changes no key. Hidden
+    files (macOS leaves ``._00001.hea``) and folders behind symbolic links are left out.
+
+    Parameters
+    ----------
+    roots : sequence of Path
+        Folders, searched to the bottom, or single record files, which are named by the folder that they lie in.
+
+    Raises
+    ------
+    UsageError
+        At the call, before the first record: a path does not exist or may not be listed, no path holds a record,
+        one path lies in another, or two records would get the same key.
+    """
+    roots = [Path(os.path.abspath(root)) for root in roots]  # noqa: PTH100 - `resolve` would rename linked folders
+    for root in roots:
+        if not root.exists():
+            raise UsageError(f"source {root} does not exist")
+    folders = {root for root in roots if root.is_dir()}
+    found: dict[str, tuple[str, str]] = {}
+    num_files = 0
+    for root in dict.fromkeys(roots):
+        if inside := next((folder for folder in root.parents if folder in folders), None):
+            raise UsageError(f"source {root} lies in source {inside}; give only the outer one")
+        base = root if root in folders else root.parent
+        num_before = len(found)
+        for path, vendor in _records(root):
+            num_files += 1
+            if vendor is None:
+                continue
+            key = "/".join([base.name, *path.relative_to(base).with_suffix("").parts]).lstrip("/")
+            if key in found:
+                raise UsageError(f"two records would share a name: {found[key][0]} and {path}; rename a folder or file")
+            found[key] = (str(path), vendor.name)
+        if root not in folders and len(found) == num_before:
+            raise UsageError(f"source {root} is no ECG file that can be read ({_formats()}; for wfdb, give the .hea)")
+    if not found:
+        where = ", ".join(str(root) for root in roots) or "no path"
+        raise UsageError(f"no ECG in {where}: {num_files} files, none in a known format ({_formats()})")
+    # Paths are made one by one: for a million records, a million objects less.
+    return (Source(key, Path(found[key][0]), found[key][1]) for key in sorted(found))
+
+
+def read(source: Source) -> Recording | Rejected:
+    """Read one record.
+
+    Returns
+    -------
+    Recording or Rejected
+        Bad bytes give a `Rejected` with a reason code, never an exception.
+
+    Raises
+    ------
+    UsageError
+        The source names a format that no vendor reads.
+    """
+    vendor = next((vendor for vendor in VENDORS if vendor.name == source.format), None)
+    if vendor is None:
+        raise UsageError(f"format {source.format!r} is not known; known: {_formats()}")
+    return vendor.read(source.path, source.key)
+
+
+def _records(root: Path) -> Iterator[tuple[Path, Vendor | None]]:
+    """Yield each file below with the vendor that reads it, None if it is no record."""
+    for folder, names in _folders(root):
+        vendors = {path: _vendor(path) for path in (folder / name for name in names)}
+        parts = {part for path, vendor in vendors.items() if vendor for part in vendor.parts(path)}
+        yield from ((path, None if path in parts else vendor) for path, vendor in vendors.items())
+
+
+def _folders(root: Path) -> Iterator[tuple[Path, list[str]]]:
+    if not root.is_dir():
+        yield root.parent, [root.name]
+        return
+    for folder, subfolders, names in os.walk(root, onerror=_refuse):
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        yield Path(folder), sorted(name for name in names if not name.startswith("."))
+
+
+def _vendor(path: Path) -> Vendor | None:
+    return next((vendor for vendor in VENDORS if vendor.sniff(path)), None)
+
+
+def _refuse(error: OSError) -> None:
+    raise UsageError(f"source folder {error.filename} cannot be listed: {error.strerror}")
+
+
+def _formats() -> str:
+    return ", ".join(vendor.name for vendor in VENDORS)

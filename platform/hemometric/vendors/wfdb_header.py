@@ -1,0 +1,180 @@
+"""The text of a WFDB header: read strictly, so that nothing is ever assumed about gain, rate or file names."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, field
+
+MAX_HEADER_BYTES = 1 << 20
+MAX_SIGNALS = 1024
+
+_NUMBER = r"(?:\d{1,15}\.?\d{0,15}|\.\d{1,15})(?:[eE][-+]?\d{1,3})?"
+_RECORD = re.compile(
+    rf"""(?P<name>[-\w]+)(?:/(?P<num_segments>\d{{1,9}}))?
+    [ \t]+(?P<num_signals>\d{{1,9}})
+    (?:[ \t]+(?P<rate>{_NUMBER})(?:/-?{_NUMBER}(?:\(-?{_NUMBER}\))?)?
+      (?:[ \t]+(?P<num_samples>\d{{1,18}})
+        (?:[ \t].*)?)?)?[ \t]*""",  # what follows is time and date: not needed, and never passed on
+    re.VERBOSE | re.ASCII,
+)
+_SIGNAL = re.compile(
+    rf"""(?P<file>\S+)
+    [ \t]+(?P<format>\d{{1,4}})(?:x(?P<per_frame>\d{{1,6}}))?(?::(?P<skew>\d{{1,9}}))?(?:\+(?P<offset>\d{{1,12}}))?
+    (?:[ \t]+(?P<gain>[-+]?{_NUMBER})(?:\((?P<baseline>[-+]?\d{{1,10}})\))?(?:/(?P<unit>\S+))?
+      (?:[ \t]+(?P<resolution>\d{{1,4}})
+        (?:[ \t]+(?P<zero>[-+]?\d{{1,10}})
+          (?:[ \t]+(?P<initial>[-+]?\d{{1,10}})
+            (?:[ \t]+(?P<checksum>[-+]?\d{{1,10}})
+              (?:[ \t]+(?P<block>\d{{1,9}})
+                (?:[ \t]+(?P<description>.*))?)?)?)?)?)?)?[ \t]*""",
+    re.VERBOSE | re.ASCII,
+)
+_SEGMENT = re.compile(r"(?P<name>[-\w]+~?|~)[ \t]+\d{1,18}\b.*", re.ASCII)
+
+
+class WfdbError(Exception):
+    """A record that cannot be taken; becomes `hemometric.ecg.Rejected` at the door of this room.
+
+    Parameters
+    ----------
+    reason : str
+        The reason code.
+    detail : str
+        One sentence without any text of the file, which may name a patient.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+
+
+@dataclass(frozen=True)
+class SignalLine:
+    """One signal as the header describes it; None where the header is silent.
+
+    Attributes
+    ----------
+    gain : float or None
+        Counts per `unit`; None and 0 both mean "not calibrated".
+    baseline : int
+        The count that means 0; the ADC's zero where the header names no baseline.
+    checksum : int or None
+        Sum of the counts modulo 65536.
+    """
+
+    file: str
+    format: int
+    per_frame: int
+    skew: int
+    byte_offset: int
+    gain: float | None
+    baseline: int
+    unit: str
+    initial: int
+    checksum: int | None
+    description: str
+
+
+@dataclass(frozen=True)
+class Header:
+    """One WFDB header.
+
+    Attributes
+    ----------
+    rate_hz : float or None
+        Frames per second; None where the header is silent.
+    num_frames : int or None
+        None where the header is silent or says 0, which means "count the bytes".
+    segments : tuple of str
+        Names of the records that a multi-segment record consists of.
+    comments : tuple of (str, str)
+        ``# key: value`` lines, the keys reduced to lower-case letters.
+    """
+
+    num_signals: int
+    rate_hz: float | None
+    num_frames: int | None
+    signals: tuple[SignalLine, ...] = ()
+    segments: tuple[str, ...] = ()
+    comments: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+
+
+def parse_header(content: bytes) -> Header:
+    """Parse a whole header.
+
+    Raises
+    ------
+    WfdbError
+        With reason ``truncated`` (no record line, or fewer signal lines than it announces), ``unreadable`` (not
+        the grammar of WFDB headers, or text that is no text), ``too_long`` (more than a header can need).
+
+    References
+    ----------
+    WFDB Applications Guide, header(5).
+    """
+    if len(content) > MAX_HEADER_BYTES:
+        raise WfdbError("too_long", f"the header is longer than {MAX_HEADER_BYTES} bytes")
+    # What matters is ASCII, save for the Greek letter of microvolts, which older devices write in Latin-1.
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = content.decode("latin-1")
+    if "\0" in text:
+        raise WfdbError("unreadable", "the header holds zero bytes: it is not text")
+    lines = [line.strip(" \t\f\v") for line in re.split(r"\r\n|\r|\n", text)]
+    body = [line for line in lines if line and not line.startswith("#")]
+    comments = tuple(filter(None, (_comment(line) for line in lines if line.startswith("#"))))
+    if not body:
+        raise WfdbError("truncated", "the header has no record line")
+    record = _RECORD.fullmatch(body[0])
+    if record is None:
+        raise WfdbError("unreadable", "the first line is not a WFDB record line")
+    num_signals = int(record["num_signals"])
+    rate_hz = float(record["rate"]) if record["rate"] else None
+    num_frames = int(record["num_samples"] or 0) or None
+    if record["num_segments"] is not None:
+        segments = [match["name"] for line in body[1:] if (match := _SEGMENT.fullmatch(line))]
+        return Header(num_signals, rate_hz, num_frames, segments=tuple(segments), comments=comments)
+    if num_signals > MAX_SIGNALS:
+        raise WfdbError("too_long", f"the header announces {num_signals} signals; at most {MAX_SIGNALS} are read")
+    if len(body) - 1 < num_signals:
+        raise WfdbError("truncated", f"the header announces {num_signals} signals and describes {len(body) - 1}")
+    if len(body) - 1 > num_signals:
+        raise WfdbError("unreadable", f"the header announces {num_signals} signals and describes {len(body) - 1}")
+    signals = tuple(_signal(line, number) for number, line in enumerate(body[1:], start=1))
+    if len(signals) > 1 and not signals[-1].description and all(signal.description for signal in signals[:-1]):
+        raise WfdbError("truncated", "the header ends within the line of its last signal")
+    return Header(num_signals, rate_hz, num_frames, signals=signals, comments=comments)
+
+
+def _signal(line: str, number: int) -> SignalLine:
+    match = _SIGNAL.fullmatch(line)
+    if match is None:
+        raise WfdbError("unreadable", f"the line of signal {number} is not a WFDB signal line")
+    gain = float(match["gain"]) if match["gain"] is not None else None
+    if gain is not None and not math.isfinite(gain):
+        raise WfdbError("unreadable", f"the gain of signal {number} is not finite")
+    per_frame = int(match["per_frame"] or 1)
+    if per_frame == 0:
+        raise WfdbError("unreadable", f"signal {number} has no samples in a frame")
+    return SignalLine(
+        file=match["file"],
+        format=int(match["format"]),
+        per_frame=per_frame,
+        skew=int(match["skew"] or 0),
+        byte_offset=int(match["offset"] or 0),
+        gain=gain,
+        baseline=int(match["baseline"] or match["zero"] or 0),
+        unit=match["unit"] or "mV",
+        initial=int(match["initial"] or 0),
+        checksum=int(match["checksum"]) if match["checksum"] is not None else None,
+        description=(match["description"] or "").strip(),
+    )
+
+
+def _comment(line: str) -> tuple[str, str] | None:
+    key, colon, value = line.lstrip("# \t").partition(":")
+    plain = "".join(letter for letter in key.casefold() if letter.isalpha())
+    return (plain, value.strip()) if colon and plain else None

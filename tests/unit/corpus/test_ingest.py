@@ -1,0 +1,377 @@
+"""The steps of an ingest: counts that add up, the same bytes however it went, refusals in one sentence."""
+
+import json
+import pickle
+import resource
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from hemometric import vendors
+from hemometric.corpus import (
+    ColumnsTable,
+    FoldSplit,
+    IngestConfig,
+    Key,
+    LabelSpec,
+    commit,
+    ingest_lock,
+    open_corpus,
+    plan_shards,
+    prepare_ingest,
+    stage_unit,
+    verify,
+    write_shard,
+)
+from hemometric.errors import DataRejectedError, IntegrityError, PrecheckError, UsageError
+from hemometric.waveform import Assessed, QualityConfig, assess
+
+Folder = Path
+
+
+@pytest.fixture
+def archive(tmp_path: Path, write_record) -> Path:
+    """Twelve records of four patients, with a table beside them."""
+    lines = ["record,mrn,age,sex,fold,wedge"]
+    for number in range(12):
+        name = f"MRN-CANARY-{number:03d}"
+        write_record(tmp_path / "archive" / f"{number % 2}", name, seed=number)
+        lines.append(f"{number % 2}/{name},PATIENT-CANARY-{number // 3},{40 + number},F,{number // 3},{8 + 5 * number}")
+    (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
+    return tmp_path / "archive"
+
+
+def config_for(archive: Path, **fields: object) -> IngestConfig:
+    table = ColumnsTable(
+        path=archive.parent / "labels.csv", record="record", patient="mrn", age="age", sex="sex", fold="fold",
+        labels={"mpcwp_mmhg": LabelSpec(column="wedge", unit="mmHg", low=0, high=60)},
+    )  # fmt: skip
+    return IngestConfig(**{"table": table, "unit_recordings": 4, **fields})  # type: ignore[arg-type]
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != ".lock"
+    }
+
+
+def test_bundled_records_go_in_and_come_out_bit_for_bit(bundled: Path, whole_corpus: Path, key: Key) -> None:
+    corpus = open_corpus(whole_corpus)
+    sources = list(vendors.find([bundled]))
+    assert corpus.manifest.counts.found == len(sources) == len(list(bundled.rglob("*.hea")))
+    counts = corpus.manifest.counts
+    assert counts.found == counts.accepted + sum(counts.rejected.values())
+    assert counts.unmatched == 0
+    found = {row["recording_id"]: (row, recording) for row, recording in corpus.recordings()}
+    assert len(found) == counts.accepted
+    for source in sources:
+        original = vendors.read(source)
+        assert not isinstance(original, vendors.Rejected if hasattr(vendors, "Rejected") else type(None))
+        assessed = assess(original, QualityConfig())  # type: ignore[arg-type]
+        row, recording = found[key.recording_id(source.key)]
+        assert isinstance(assessed, Assessed)
+        assert recording.counts.tobytes() == assessed.recording.counts.tobytes()
+        assert recording.leads == assessed.recording.leads
+        assert recording.rate_hz == assessed.recording.rate_hz
+        assert np.array_equal(recording.gain_per_mv, assessed.recording.gain_per_mv)
+        assert np.array_equal(recording.offset_counts, assessed.recording.offset_counts)
+        assert np.array_equal(recording.signal, assessed.recording.signal, equal_nan=True)
+        assert row["flags"] == sorted(assessed.flags)
+
+
+def test_metadata_is_joined_by_name(archive: Path, tmp_path: Path, ingest, key: Key) -> None:
+    lines = (archive.parent / "labels.csv").read_text().splitlines()
+    (archive.parent / "labels.csv").write_text("\n".join([lines[0], *reversed(lines[1:])]) + "\n")
+    manifest = ingest(config_for(archive), [archive], tmp_path / "out", key)
+    rows = {row["recording_id"]: row for row, _ in open_corpus(tmp_path / "out").recordings()}
+    for number in range(12):
+        row = rows[key.recording_id(f"archive/{number % 2}/MRN-CANARY-{number:03d}")]
+        assert row["patient"] == key.patient(f"PATIENT-CANARY-{number // 3}")
+        assert row["age_years"] == 40 + number
+        assert row["sex"] == "female"
+        assert row["fold"] == number // 3
+        assert row["label.mpcwp_mmhg"] == (8 + 5 * number if number <= 10 else None)
+    assert manifest.counts.nulled == {"label.mpcwp_mmhg": 1}
+    assert manifest.counts.labels == {"mpcwp_mmhg": 11}
+    assert sum(split.patients for split in manifest.counts.splits.values()) == 4
+
+
+def test_rows_are_sorted_and_shards_hold_one_split_and_what_they_say(whole_corpus: Path) -> None:
+    corpus = open_corpus(whole_corpus)
+    assert len(corpus.manifest.shards) > 10
+    last: dict[str, tuple[object, ...]] = {}
+    for shard in corpus.manifest.shards:
+        rows = pq.read_table(whole_corpus / shard.path, columns=["split", "partition", "patient", "recording_id"]).to_pylist()
+        order = [tuple(row.values()) for row in rows]
+        assert order == sorted(order)
+        assert {row["split"] for row in rows} == {shard.split}
+        assert tuple(sorted({row["partition"] for row in rows})) == shard.partitions
+        assert last.get(shard.split, ()) < order[0]
+        last[shard.split] = order[-1]
+    # Several shards share a partition only when they hold nothing else.
+    for split in ("train", "validation", "test"):
+        shards = [shard for shard in corpus.manifest.shards if shard.split == split]
+        for shard in shards:
+            shared = {p for other in shards if other is not shard for p in other.partitions} & set(shard.partitions)
+            assert not shared or len(shard.partitions) == 1
+    # … and a patient of several recordings lies in one shard.
+    where = [
+        (patient, shard.path)
+        for shard in corpus.manifest.shards
+        for patient in pq.read_table(whole_corpus / shard.path, columns=["patient"])["patient"].to_pylist()
+    ]
+    assert len(set(where)) == len({patient for patient, _ in where})
+
+
+def test_same_bytes_for_any_order_of_work_and_any_size_of_units(
+    bundled: Path, whole_corpus: Path, tmp_path: Path, small_steps: IngestConfig, ingest, key: Key
+) -> None:
+    ingest(small_steps, [bundled], tmp_path / "backwards", key, backwards=True)
+    assert files_of(tmp_path / "backwards") == files_of(whole_corpus)
+    other = small_steps.model_copy(update={"unit_recordings": 50})
+    ingest(other, [bundled], tmp_path / "units", key)
+    assert open_corpus(tmp_path / "units").manifest.shards == open_corpus(whole_corpus).manifest.shards
+
+
+def test_a_moved_archive_gives_the_same_manifest(archive: Path, tmp_path: Path, ingest, key: Key) -> None:
+    ingest(config_for(archive), [archive], tmp_path / "one", key)
+    shutil.copytree(archive.parent / "archive", tmp_path / "elsewhere" / "archive")
+    shutil.copy(archive.parent / "labels.csv", tmp_path / "elsewhere" / "labels.csv")
+    moved = tmp_path / "elsewhere" / "archive"
+    ingest(config_for(moved), [moved], tmp_path / "two", key)
+    assert files_of(tmp_path / "one") == files_of(tmp_path / "two")
+
+
+def test_no_name_of_a_patient_record_or_folder_is_in_the_output(archive: Path, tmp_path: Path, ingest, key: Key) -> None:
+    (archive / "0" / "MRN-CANARY-bad.hea").write_text((archive / "0" / "MRN-CANARY-000.hea").read_text())
+    ingest(config_for(archive, max_rejected_fraction=0.5), [archive], tmp_path / "out", key)
+    corpus = open_corpus(tmp_path / "out")
+    assert corpus.manifest.counts.rejected
+    shown = [repr(row) for row, _ in corpus.recordings()] + [repr(corpus.quarantine().to_pylist())]
+    everything = "".join(files_of(tmp_path / "out")).encode() + b"".join(files_of(tmp_path / "out").values())
+    everything += "".join(shown).encode()
+    for secret in ("CANARY", str(tmp_path), "archive/", key.secret.decode()):
+        assert secret.encode() not in everything
+        assert secret.encode("utf-16-le") not in everything
+
+
+def test_rejections_are_counted_and_quarantined(archive: Path, tmp_path: Path, ingest, key: Key) -> None:
+    (archive / "0" / "MRN-CANARY-000.dat").write_bytes(b"cut")
+    lines = (archive.parent / "labels.csv").read_text().splitlines()
+    del lines[2]
+    (archive.parent / "labels.csv").write_text("\n".join(lines) + "\n")
+    manifest = ingest(config_for(archive, max_rejected_fraction=0.5), [archive], tmp_path / "out", key)
+    assert manifest.counts.found == 12
+    assert manifest.counts.accepted == 10
+    assert sum(manifest.counts.rejected.values()) == 2
+    assert manifest.counts.rejected["missing_patient"] == 1
+    assert manifest.counts.unmatched == 1
+    rows = {row["recording_id"]: row["reason"] for row in open_corpus(tmp_path / "out").quarantine().to_pylist()}
+    assert rows[key.recording_id("archive/1/MRN-CANARY-001")] == "missing_patient"
+    assert key.recording_id("archive/0/MRN-CANARY-000") in rows
+    verify(tmp_path / "out", key)
+
+
+def test_too_many_rejections_write_nothing_and_a_higher_threshold_goes_on(
+    archive: Path, tmp_path: Path, ingest, key: Key
+) -> None:
+    for path in sorted((archive / "0").glob("*.dat"))[:3]:
+        path.write_bytes(b"cut")
+    with pytest.raises(DataRejectedError, match=r"3 of 12 recordings were refused \(\w+ 3\).*0\.1") as caught:
+        ingest(config_for(archive), [archive], tmp_path / "out", key)
+    assert "CANARY" not in str(caught.value)
+    assert set(files_of(tmp_path / "out")) == {name for name in files_of(tmp_path / "out") if name.startswith("staging/")}
+    with ingest_lock(tmp_path / "out"):
+        plan = prepare_ingest(config_for(archive, max_rejected_fraction=0.3), [archive], tmp_path / "out", key)
+        assert all(stage_unit(plan.context, unit).resumed for unit in plan.units)
+        commit(plan, [write_shard(plan.context, shard) for shard in plan_shards(plan)])
+    assert verify(tmp_path / "out").counts.accepted == 9
+
+
+def test_nothing_accepted_is_refused_at_any_threshold(archive: Path, tmp_path: Path, ingest, key: Key) -> None:
+    config = IngestConfig(max_rejected_fraction=1.0)
+    with pytest.raises(DataRejectedError, match=r"12 of 12 .*missing_patient 12.*recording_is_patient"):
+        ingest(config, [archive], tmp_path / "out", key)
+    alone = config.model_copy(update={"patients": "recording_is_patient"})
+    manifest = ingest(alone, [archive], tmp_path / "out", key)
+    assert sum(split.patients for split in manifest.counts.splits.values()) == manifest.counts.accepted == 12
+
+
+def test_the_same_command_twice_does_nothing_and_another_is_refused(archive: Path, tmp_path: Path, ingest, key: Key) -> None:
+    out = tmp_path / "out"
+    first = ingest(config_for(archive), [archive], out, key)
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.name != ".lock"}
+    with ingest_lock(out):
+        plan = prepare_ingest(config_for(archive), [archive], out, key)
+    assert plan.finished == first
+    assert plan.units == ()
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.name != ".lock"} == before
+    others = [
+        (config_for(archive, shard_bytes=1 << 20), key),
+        (config_for(archive), Key(b"another key that is long enough!")),
+    ]
+    for config, other_key in others:
+        with pytest.raises(UsageError, match="already holds another corpus"):
+            ingest(config, [archive], out, other_key)
+    (archive.parent / "labels.csv").write_text((archive.parent / "labels.csv").read_text().replace(",F,", ",M,"))
+    with pytest.raises(UsageError, match="choose another --out"):
+        ingest(config_for(archive), [archive], out, key)
+
+
+def test_a_finished_corpus_with_a_lost_shard_is_no_success(archive: Path, tmp_path: Path, ingest, key: Key) -> None:
+    manifest = ingest(config_for(archive), [archive], tmp_path / "out", key)
+    (tmp_path / "out" / manifest.shards[0].path).unlink()
+    with pytest.raises(IntegrityError, match=r"part-00000\.parquet is missing"):
+        ingest(config_for(archive), [archive], tmp_path / "out", key)
+
+
+def test_half_work_of_another_config_is_ignored_and_removed(archive: Path, tmp_path: Path, ingest, key: Key) -> None:
+    out = tmp_path / "out"
+    ingest(config_for(archive), [archive], tmp_path / "clean", key)
+    other = config_for(archive, split=FoldSplit(train=(0, 1), validation=(2,), test=(3,)), shard_bytes=70_000)
+    with ingest_lock(out):
+        plan = prepare_ingest(other, [archive], out, key)
+        for unit in plan.units:
+            stage_unit(plan.context, unit)
+        for shard in plan_shards(plan):
+            write_shard(plan.context, shard)
+    (out / "staging" / ".unit-x.arrow.1-2.tmp").write_bytes(b"half")
+    ingest(config_for(archive), [archive], out, key)
+    assert files_of(out) == files_of(tmp_path / "clean")
+
+
+def test_damaged_staged_units_and_shards_are_made_again(archive: Path, tmp_path: Path, ingest, key: Key) -> None:
+    out = tmp_path / "out"
+    ingest(config_for(archive), [archive], tmp_path / "clean", key)
+    with ingest_lock(out):
+        plan = prepare_ingest(config_for(archive), [archive], out, key)
+        for unit in plan.units:
+            assert not stage_unit(plan.context, unit).resumed
+        staged = sorted((out / "staging").glob("*.arrow"))
+        staged[0].write_bytes(staged[0].read_bytes()[:-100])
+        content = bytearray(staged[1].read_bytes())
+        content[len(content) // 2] ^= 1
+        staged[1].write_bytes(content)
+        staged[2].with_suffix(".json").write_text("{")
+        assert not any(stage_unit(plan.context, unit).resumed for unit in plan.units)
+        assert all(stage_unit(plan.context, unit).resumed for unit in plan.units)
+        shards = plan_shards(plan)
+        for shard in shards:
+            write_shard(plan.context, shard)
+        (out / shards[0].path).write_bytes(b"damaged")
+        commit(plan, [write_shard(plan.context, shard) for shard in shards])
+    assert files_of(out) == files_of(tmp_path / "clean")
+
+
+def test_a_unit_that_was_never_staged_is_said(archive: Path, tmp_path: Path, key: Key) -> None:
+    with ingest_lock(tmp_path / "out"):
+        plan = prepare_ingest(config_for(archive), [archive], tmp_path / "out", key)
+        stage_unit(plan.context, plan.units[0])
+        with pytest.raises(IntegrityError, match="missing or damaged; run the same"):
+            plan_shards(plan)
+        with pytest.raises(IntegrityError):
+            commit(plan, [])
+
+
+def test_commit_refuses_shards_that_do_not_add_up(archive: Path, tmp_path: Path, key: Key) -> None:
+    with ingest_lock(tmp_path / "out"):
+        plan = prepare_ingest(config_for(archive), [archive], tmp_path / "out", key)
+        for unit in plan.units:
+            stage_unit(plan.context, unit)
+        entries = [write_shard(plan.context, shard) for shard in plan_shards(plan)]
+        with pytest.raises(IntegrityError, match="do not add up"):
+            commit(plan, entries[1:])
+    assert not (tmp_path / "out" / "_SUCCESS").exists()
+
+
+def test_steps_take_arguments_that_travel(archive: Path, tmp_path: Path, key: Key) -> None:
+    with ingest_lock(tmp_path / "out"):
+        plan = pickle.loads(pickle.dumps(prepare_ingest(config_for(archive), [archive], tmp_path / "out", key)))
+        for unit in plan.units:
+            stage_unit(plan.context, unit)
+        entries = [write_shard(plan.context, shard) for shard in pickle.loads(pickle.dumps(plan_shards(plan)))]
+        assert pickle.loads(pickle.dumps(commit(plan, entries))).counts.accepted == 12
+
+
+def test_folds_decide_the_split_and_a_patient_in_two_is_refused(archive: Path, tmp_path: Path, ingest, key: Key) -> None:
+    folds = FoldSplit(train=(0, 1), validation=(2,), test=(3,))
+    manifest = ingest(config_for(archive, split=folds), [archive], tmp_path / "out", key)
+    assert {name: split.patients for name, split in manifest.counts.splits.items()} == {"train": 2, "validation": 1, "test": 1}
+    table = archive.parent / "labels.csv"
+    lines = table.read_text().splitlines()
+    lines[1] = lines[1].replace("F,0,", "F,3,")
+    table.write_text("\n".join(lines) + "\n")
+    with pytest.raises(IntegrityError, match="put 1 patients into more than one split"):
+        ingest(config_for(archive, split=folds), [archive], tmp_path / "other", key)
+    table.write_text(table.read_text().replace("F,2,", "F,7,"))
+    lenient = config_for(archive, split=FoldSplit(train=(0, 1, 3), validation=(2,), test=()), max_rejected_fraction=0.5)
+    assert ingest(lenient, [archive], tmp_path / "third", key).counts.rejected == {"no_split": 3}
+    with pytest.raises(UsageError, match="table with folds"):
+        ingest(IngestConfig(split=folds), [archive], tmp_path / "fourth", key)
+
+
+def test_two_writers_cannot_share_a_folder(tmp_path: Path) -> None:
+    with ingest_lock(tmp_path / "out"), pytest.raises(PrecheckError, match="another ingest"), ingest_lock(tmp_path / "out"):
+        pass
+    with ingest_lock(tmp_path / "out"):
+        pass
+
+
+def test_places_that_cannot_hold_a_corpus(archive: Path, tmp_path: Path, ingest, key: Key) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="a file has that name"):
+        ingest(config_for(archive), [archive], tmp_path / "file", key)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.doc").write_text("")
+    with pytest.raises(UsageError, match=r"holds other things \(thesis\.doc\)"):
+        ingest(config_for(archive), [archive], tmp_path / "full", key)
+
+
+def test_sources_that_are_not_there(tmp_path: Path, ingest, key: Key) -> None:
+    (tmp_path / "empty").mkdir()
+    for roots in ([tmp_path / "nowhere"], [tmp_path / "empty"], []):
+        with pytest.raises(UsageError) as caught:
+            ingest(IngestConfig(), roots, tmp_path / "out", key)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_disk_too_small_is_refused_before_anything_is_staged(
+    archive: Path, tmp_path: Path, ingest, key: Key, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    with pytest.raises(PrecheckError, match="this ingest needs"):
+        ingest(config_for(archive), [archive], tmp_path / "out", key)
+
+
+def test_a_disk_that_fills_up_leaves_no_half_file_and_the_ingest_goes_on(
+    archive: Path, tmp_path: Path, ingest, key: Key
+) -> None:
+    ingest(config_for(archive), [archive], tmp_path / "clean", key)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
+    try:
+        with pytest.raises(PrecheckError, match="no room left"):
+            ingest(config_for(archive), [archive], tmp_path / "out", key)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not list((tmp_path / "out").rglob("*.tmp"))
+    ingest(config_for(archive), [archive], tmp_path / "out", key)
+    assert files_of(tmp_path / "out") == files_of(tmp_path / "clean")
+
+
+def test_the_manifest_says_what_it_must(archive: Path, tmp_path: Path, ingest, key: Key) -> None:
+    ingest(config_for(archive), [archive], tmp_path / "out", key)
+    content = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert content["table"]["files"] == ["labels.csv"]
+    assert content["labels"] == [{"name": "mpcwp_mmhg", "kind": "number", "unit": "mmHg", "low": 0.0, "high": 60.0}]
+    assert content["partitions"]["num"] == len(content["partitions"]["rows"]) == 64
+    assert sum(content["partitions"]["rows"]) == 12
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        ".lock", "_SUCCESS", "manifest.json", "quarantine.parquet", "shards",
+    ]  # fmt: skip

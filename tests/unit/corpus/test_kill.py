@@ -1,0 +1,37 @@
+"""An ingest that is killed at any of its renames and removals ends, run again, in the bytes of a clean one."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from hemometric.corpus import Key
+
+
+def test_killed_anywhere_and_run_again_gives_the_clean_bytes(bundled: Path, tmp_path: Path, key: Key) -> None:
+    source = tmp_path / "ptbxl"
+    headers = sorted((bundled / "records100").rglob("*.hea"))[:20]
+    for header in headers:
+        target = source / header.relative_to(bundled)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(header, target)
+        shutil.copy(header.with_suffix(".dat"), target.with_suffix(".dat"))
+    for table in bundled.glob("*.csv"):
+        shutil.copy(table, source)
+    assert key.path is not None
+    program = Path(__file__).with_name("kill_everywhere.py")
+    command = [sys.executable, str(program), str(source), str(tmp_path), str(key.path)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    results = json.loads(run.stdout)
+    *killed, clean = results
+    assert not clean["killed"]
+    assert clean["status"] == 0
+    # Three units and their notes, three shards or more and theirs, quarantine, manifest, marker, and removals.
+    assert len(killed) > 20
+    assert all(result["half"] for result in killed), "every kill came before the marker, which is the last step"
+    for count, result in enumerate(killed):
+        assert result["status"] == 0, f"the run after kill {count} failed"
+        assert result["files"] == clean["files"], f"after kill {count}"
+    assert "manifest.json" in clean["files"]

@@ -1,0 +1,174 @@
+"""The ResNet: its size, its shapes, its first weights, and its config."""
+
+import pytest
+import torch
+from hemometric.config import decode, fingerprint
+from hemometric.encoders import EncoderConfig, GlobalBatchNorm1d, HeadConfig, KeyedDropout, ResNet1dConfig, dropout_keys
+from hemometric.errors import UsageError
+from torch import nn
+
+NARROW = ResNet1dConfig(blocks=(1, 1, 1, 1), widths=(4, 8, 8, 16), embedding_dim=5)
+
+
+def count(module):
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def expected_count(config, num_leads):
+    """Parameters by the published table, layer by layer; a norm holds two a channel, convolutions have no bias."""
+    width = config.widths[0]
+    total = num_leads * width * config.stem_kernel + 2 * width
+    for stage, (num_blocks, num_out) in enumerate(zip(config.blocks, config.widths, strict=True)):
+        for block in range(num_blocks):
+            total += width * num_out * config.kernel + num_out * num_out * config.kernel + 4 * num_out
+            if width != num_out or (stage > 0 and block == 0):
+                total += width * num_out + 2 * num_out
+            width = num_out
+    return total + width * config.embedding_dim + config.embedding_dim
+
+
+@pytest.mark.parametrize("norm", ["batch", "global", "group"])
+def test_default_is_the_published_resnet18(norm):
+    encoder = ResNet1dConfig(norm=norm).build(12)
+    assert count(encoder) == 8_803_072
+    assert count(encoder.embedding) == 512 * 128 + 128
+    convolutions = [module for module in encoder.modules() if isinstance(module, nn.Conv1d)]
+    assert len(convolutions) == 17 + 3  # seventeen, and three shortcuts
+    assert (convolutions[0].kernel_size, convolutions[0].stride) == ((15,), (2,))
+    assert all(convolution.bias is None for convolution in convolutions)
+
+
+@pytest.mark.parametrize(
+    ("config", "num_leads", "parameters"),
+    [
+        (ResNet1dConfig(blocks=(3, 4, 6, 3)), 12, 16_666_624),
+        (ResNet1dConfig(embedding_dim=256), 12, 8_868_736),
+        (ResNet1dConfig(widths=(8, 16, 32, 64)), 12, 147_152),
+        (ResNet1dConfig(widths=(16, 32, 64, 128)), 12, 566_560),
+        (ResNet1dConfig(widths=(8, 16, 32, 64)), 1, 145_832),
+        (NARROW, 8, None),
+    ],
+)
+def test_parameters(config, num_leads, parameters):
+    found = count(config.build(num_leads))
+    assert found == expected_count(config, num_leads)
+    assert parameters is None or found == parameters
+
+
+def test_head_parameters():
+    assert count(HeadConfig().build(128)) == 128 * 128 + 128 + 2 * 128 + 128 + 1
+
+
+@pytest.mark.parametrize("num_leads", [1, 8, 12])
+@pytest.mark.parametrize("num_samples", [1, 2, 99, 250, 1000])
+def test_any_leads_and_lengths(num_leads, num_samples):
+    encoder = NARROW.build(num_leads).eval()
+    assert encoder(torch.randn(3, num_leads, num_samples)).shape == (3, 5)
+
+
+def test_lengths_shrink_as_published():
+    trunk = ResNet1dConfig(widths=(4, 4, 4, 4)).build(12).eval().trunk
+    signals = torch.randn(1, 12, 2500)
+    stem = trunk.stem(signals)
+    assert stem.shape[-1] == 625
+    lengths = []
+    for stage in trunk.stages:
+        stem = stage(stem)
+        lengths.append(stem.shape[-1])
+    assert lengths == [625, 313, 157, 79]
+    assert torch.allclose(trunk(signals), stem.mean(-1))
+
+
+def test_signals_of_another_shape_are_refused():
+    encoder = NARROW.build(2).eval()
+    with pytest.raises(ValueError, match=r"\[3, 1, 50\]; expected \[b, 2, sample\]"):
+        encoder(torch.randn(3, 1, 50))
+    with pytest.raises(ValueError, match=r"expected \[b, 2, sample\]"):
+        encoder(torch.randn(2, 50))
+
+
+def test_normalised_embeddings_have_length_one():
+    encoder = NARROW.model_copy(update={"normalised": True}).build(2).eval()
+    assert torch.allclose(encoder(torch.randn(4, 2, 80)).norm(dim=-1), torch.ones(4))
+
+
+def test_first_weights_follow_he():
+    torch.manual_seed(0)
+    encoder = ResNet1dConfig().build(12)
+    for name, module in encoder.named_modules():
+        if isinstance(module, nn.Conv1d) and module.weight.numel() > 5000:
+            expected = (2 / (module.out_channels * module.kernel_size[0])) ** 0.5
+            assert module.weight.std().item() == pytest.approx(expected, rel=0.05), name
+    torch.manual_seed(0)
+    again = ResNet1dConfig().build(12)
+    assert all(torch.equal(a, b) for a, b in zip(encoder.parameters(), again.parameters(), strict=True))
+
+
+def test_each_dropout_has_a_number_of_its_own():
+    encoder, head = ResNet1dConfig(blocks=(1, 2), widths=(4, 8)).build(3), HeadConfig().build(128)
+    numbers = [module.layer for module in encoder.modules() if isinstance(module, KeyedDropout)]
+    assert numbers == [1, 2, 3]
+    assert [module.layer for module in head.modules() if isinstance(module, KeyedDropout)] == [0]
+
+
+def test_training_is_a_function_of_keys_and_evaluation_of_none():
+    torch.manual_seed(0)
+    encoder = NARROW.model_copy(update={"dropout": 0.5, "norm": "group"}).build(2)
+    signals = torch.randn(3, 2, 80)
+    with pytest.raises(RuntimeError, match="dropout_keys"):
+        encoder(signals)
+
+    def embed(rows, step):
+        with dropout_keys(torch.tensor([5, 6, 7])[rows], step=step, seed=1):
+            return encoder(signals[rows])
+
+    whole = embed(slice(None), 0)
+    assert torch.allclose(embed(slice(1, 2), 0), whole[1:2], atol=1e-5)
+    assert torch.allclose(embed([2, 0, 1], 0), whole[[2, 0, 1]], atol=1e-5)
+    assert not torch.allclose(embed(slice(None), 1), whole, atol=1e-3)
+    encoder.eval()
+    assert torch.equal(encoder(signals), encoder(signals))
+
+
+def test_every_parameter_gets_a_gradient():
+    encoder, head = NARROW.build(3), HeadConfig(hidden=8).build(5)
+    with dropout_keys(torch.arange(6), step=0, seed=0):
+        head(encoder(torch.randn(6, 3, 90))).square().sum().backward()
+    for name, parameter in [*encoder.named_parameters(), *head.named_parameters()]:
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0 or name.endswith("layers.0.bias"), name
+
+
+@pytest.mark.parametrize("norm", ["batch", "global", "group"])
+def test_head_gives_one_number_a_row(norm):
+    head = HeadConfig(hidden=16).build(5, norm).eval()
+    assert head(torch.randn(7, 5)).shape == (7,)
+    assert head(torch.randn(1, 5)).shape == (1,)
+    kinds = {"batch": nn.BatchNorm1d, "global": GlobalBatchNorm1d, "group": nn.GroupNorm}
+    assert type(head.layers[1]) is kinds[norm]
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"blocks": [2, 2]}, "blocks names 2 stages, widths 4"),
+        ({"kernel": 4}, "odd"),
+        ({"widths": [4, 4, 4, 0]}, "1 or more"),
+        ({"dropout": 1.0}, "dropout"),
+        ({"norm": "layer"}, "norm"),
+        ({"kind": "resnet2d"}, "kind"),
+        ({"width": [4]}, "did you mean 'widths'"),
+        ({"embedding_dim": 0}, "embedding_dim"),
+    ],
+)
+def test_wrong_configs_are_refused(data, message):
+    with pytest.raises(UsageError, match=message):
+        decode(EncoderConfig, data)
+
+
+def test_config_reads_from_plain_data_and_hashes():
+    config = decode(EncoderConfig, {"kind": "resnet1d", "widths": [8, 16, 32, 64], "norm": "batch"})
+    assert config == ResNet1dConfig(widths=(8, 16, 32, 64), norm="batch")
+    assert fingerprint(config) != fingerprint(ResNet1dConfig())
+    with pytest.raises(ValueError, match="0 leads"):
+        config.build(0)

@@ -1,0 +1,168 @@
+"""One item ahead: order, bound, errors, interrupts, and an end in every case."""
+
+from __future__ import annotations
+
+import gc
+import signal
+import threading
+import time
+import weakref
+from collections.abc import Callable
+
+import pytest
+from hemometric.mining import Ahead
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for what must come; the test's own time limit ends it if it does not."""
+    while not condition():
+        time.sleep(0.001)
+
+
+def threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "ahead"]
+
+
+def test_items_come_in_order_from_another_thread() -> None:
+    where = set()
+
+    def make(step: int) -> int | None:
+        where.add(threading.current_thread())
+        return None if step == 5 else step * step
+
+    with Ahead(make, 3, 8) as ahead:
+        assert list(ahead) == [9, 16, None, 36, 49]
+        assert list(ahead) == []
+    assert len(where) == 1
+    assert threading.current_thread() not in where
+    assert not threads()
+
+
+def test_an_empty_range_is_empty() -> None:
+    assert list(Ahead(lambda step: step, 4, 4)) == []
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+def test_it_runs_ahead_while_an_item_is_in_use_and_no_further_than_its_depth(depth: int) -> None:
+    made: list[int] = []
+    with Ahead(lambda step: made.append(step) or step, 0, None, depth=depth) as ahead:
+        for step in range(5):
+            assert next(ahead) == step
+            until(lambda: len(made) == step + 1 + depth)  # noqa: B023
+            time.sleep(0.01)
+            assert made == list(range(step + 1 + depth))
+
+
+def test_only_waiting_counts_as_stalled() -> None:
+    released = threading.Event()
+    ahead = Ahead(lambda step: released.wait() and step, 0, 2)
+    threading.Timer(0.2, released.set).start()
+    assert next(ahead) == 0
+    waited = ahead.stalled_s
+    assert waited > 0.15
+    until(lambda: len(ahead._shelf.items) == 1)
+    time.sleep(0.3)  # in use: the next item is made meanwhile
+    assert next(ahead) == 1
+    assert ahead.stalled_s - waited < 0.1
+    ahead.close()
+
+
+def test_an_error_is_raised_in_its_items_place_and_ends_the_thread() -> None:
+    def make(step: int) -> int:
+        if step == 2:
+            raise ZeroDivisionError("in step 2")
+        return step
+
+    ahead = Ahead(make, 0, None, depth=5)
+    until(lambda: ahead._shelf.finished)
+    assert [next(ahead), next(ahead)] == [0, 1]
+    with pytest.raises(ZeroDivisionError, match="in step 2") as caught:
+        next(ahead)
+    assert "make" in [frame.name for frame in caught.traceback]
+    assert list(ahead) == []
+    assert not threads()
+
+
+def test_stop_iteration_does_not_end_a_run_in_silence() -> None:
+    ahead = Ahead(lambda step: next(iter(())), 0, None)
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        next(ahead)
+
+
+def test_even_an_exit_is_passed_on() -> None:
+    def make(step: int) -> int:
+        raise SystemExit(3)
+
+    with pytest.raises(SystemExit, match="3"):
+        next(Ahead(make, 0, None))
+
+
+def test_close_ends_the_thread_wherever_it_is_and_twice_is_fine() -> None:
+    waiting = Ahead(lambda step: step, 0, None)
+    until(lambda: len(waiting._shelf.items) == 1)
+    waiting.close()
+    waiting.close()
+    released = threading.Event()
+    making = Ahead(lambda step: released.wait() and step, 0, None)
+    threading.Timer(0.05, released.set).start()
+    making.close()
+    assert not threads()
+    assert list(waiting) == list(making) == []
+
+
+def test_a_make_that_hangs_is_left_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    released = threading.Event()
+    ahead = Ahead(lambda step: released.wait(), 0, None)
+    ahead.close(timeout_s=0.01)
+    assert "still being made" in caplog.text
+    released.set()
+    ahead.close()
+    assert not threads()
+
+
+def test_an_iterator_that_nobody_holds_ends_and_frees_its_items() -> None:
+    class Item:
+        pass
+
+    alive: list[weakref.ref[Item]] = []
+
+    def make(step: int) -> Item:
+        item = Item()
+        alive.append(weakref.ref(item))
+        return item
+
+    ahead = Ahead(make, 0, None)
+    next(ahead)
+    until(lambda: len(alive) == 2)
+    assert len(threads()) == 1
+    del ahead
+    gc.collect()
+    until(lambda: not threads())
+    gc.collect()
+    assert [reference() for reference in alive] == [None, None]
+
+
+def test_an_interrupt_while_waiting_loses_nothing() -> None:
+    released = threading.Event()
+    ahead = Ahead(lambda step: released.wait() and step, 0, None)
+
+    def interrupt(signum: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        with pytest.raises(KeyboardInterrupt):
+            next(ahead)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    released.set()
+    assert [next(ahead), next(ahead)] == [0, 1]
+    ahead.close()
+    assert not threads()
+
+
+def test_at_least_one_ahead() -> None:
+    with pytest.raises(ValueError, match="depth is 0"):
+        Ahead(lambda step: step, 0, None, depth=0)

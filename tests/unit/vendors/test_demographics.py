@@ -1,0 +1,27 @@
+"""Age and sex as devices write them."""
+
+import pytest
+from hemometric.vendors.demographics import age_from_text, sex_from_text
+
+NO_AGE = ("", "NaN", "inf", "Unknown", "300", "121", "5ludb", "56 57", "\u0665\u0666", "9" * 9999)
+
+
+@pytest.mark.parametrize(
+    ("text", "age"),
+    [("56", 56), (" 056Y ", 56), ("56.5", 56.5), ("0", 0), ("120", 120), ("47 years", 47), ("1e2", None), ("-1", None)]
+    + [
+        (text, None)
+        for text in ("", "NaN", "nan", "inf", "Unknown", "300", "121", "5ludb", "56 57", "\u0665\u0666", "9" * 9999)
+    ],
+)
+def test_age(text: str, age: float | None) -> None:
+    assert age_from_text(text) == age
+
+
+@pytest.mark.parametrize(
+    ("text", "sex"),
+    [("F", "female"), ("female", "female"), (" Male", "male"), ("m", "male"), ("MAN", "male"), ("Woman", "female")]
+    + [(text, None) for text in ("", "0", "1", "2", "U", "other", "unknown", "malee")],
+)
+def test_sex(text: str, sex: str | None) -> None:
+    assert sex_from_text(text) == sex

@@ -1,0 +1,144 @@
+"""Which records a folder holds, and what they are called."""
+
+import os
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+from hemometric.ecg import Recording, Rejected
+from hemometric.errors import UsageError
+from hemometric.vendors import VENDORS, Source, find, read
+
+BUNDLED = Path(str(files("hemometric").joinpath("demo/data/ptbxl")))
+HEADER = "rec 1 500 1200\nrec.dat 16 200 16 0 0 0 0 I\n"
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    """A folder of four records in three folders, among other files."""
+    folder = tmp_path / "archive"
+    for name in ("b/2", "b/10", "a-b/1", "a/deep/er/1"):
+        path = folder / f"{name}.hea"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(HEADER)
+        path.with_suffix(".dat").write_bytes(bytes(2400))
+    (folder / "LICENSE.txt").write_text("rec 1 500 1200\n")
+    (folder / "table.csv").write_text("a,b\n")
+    (folder / "b" / "._2.hea").write_bytes(b"Mac OS X")
+    (folder / ".git").mkdir()
+    (folder / ".git" / "3.hea").write_text(HEADER)
+    return folder
+
+
+def keys(*roots: Path) -> list[str]:
+    return [source.key for source in find(roots)]
+
+
+def test_one_source_for_each_record_sorted_by_key(archive: Path) -> None:
+    assert keys(archive) == ["archive/a-b/1", "archive/a/deep/er/1", "archive/b/10", "archive/b/2"]
+    assert list(find([archive]))[3] == Source("archive/b/2", archive / "b" / "2.hea", "wfdb")
+
+
+def test_the_bundled_records_and_single_files() -> None:
+    names = keys(BUNDLED)
+    assert len(names) == 147
+    assert names == sorted(names)
+    assert names[0] == "ptbxl/records100/00000/00001_lr"
+    assert keys(BUNDLED / "records100/00000/00001_lr.hea") == ["00000/00001_lr"]
+    assert keys(BUNDLED / "records100", BUNDLED / "records500")[-1].startswith("records500/")
+
+
+def test_keys_do_not_depend_on_the_way_to_the_folder(archive: Path, monkeypatch) -> None:
+    monkeypatch.chdir(archive)
+    for root in (Path(), Path("../archive"), Path("b/..")):
+        assert keys(root) == keys(archive)
+    archive.parent.joinpath("link").symlink_to(archive)
+    assert keys(archive.parent / "link") == [key.replace("archive", "link") for key in keys(archive)]
+
+
+def test_segments_are_no_records_of_their_own(archive: Path) -> None:
+    (archive / "long.hea").write_text("long/3 1 500 1200\nlong_layout 0\nlong_1 600\n~ 100\nlong_2 600\n")
+    for name in ("long_1", "long_2", "long_layout", "long_3"):
+        (archive / f"{name}.hea").write_text(HEADER)
+    assert [key for key in keys(archive) if "long" in key] == ["archive/long", "archive/long_3"]
+    (long, *_) = (source for source in find([archive]) if source.key == "archive/long")
+    result = read(long)
+    assert isinstance(result, Rejected)
+    assert (result.key, result.reason) == ("archive/long", "unsupported")
+
+
+def test_damaged_headers_are_found_so_that_they_are_counted(archive: Path) -> None:
+    (archive / "empty.hea").write_bytes(b"")
+    (archive / "noise.hea").write_bytes(bytes(range(256)))
+    (archive / "page.hea").write_text("<html>not a header</html>")
+    found = {source.key: read(source) for source in find([archive])}
+    assert isinstance(found["archive/empty"], Rejected)
+    assert isinstance(found["archive/noise"], Rejected)
+    assert isinstance(found["archive/b/2"], Recording)
+    assert "archive/page" not in found
+    assert len(found) == 6
+
+
+def test_folders_behind_links_are_left_out_and_loops_end(archive: Path) -> None:
+    (archive / "b" / "up").symlink_to(archive)
+    (archive / "b" / "linked.hea").symlink_to(archive / "b" / "2.hea")
+    assert len(keys(archive)) == 5
+
+
+def test_odd_names(tmp_path: Path) -> None:
+    folder = tmp_path / "ar chive \u00e9"
+    folder.mkdir()
+    for name in ("rec 1", "rec.v2", "r\u00e9c"):
+        (folder / f"{name}.hea").write_text(HEADER)
+    (folder / "rec.dat").write_bytes(bytes(2400))
+    assert keys(folder) == [f"ar chive \u00e9/{name}" for name in ("rec 1", "rec.v2", "r\u00e9c")]
+    assert all(isinstance(read(source), Recording) for source in find([folder]))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda folder: [folder / "nowhere"], "does not exist"),
+        (lambda folder: [], "no ECG in no path"),
+        (lambda folder: [folder / "empty"], "no ECG in .*empty: 0 files"),
+        (lambda folder: [folder / "others"], "no ECG in .*others: 1 files, none in a known format"),
+        (
+            lambda folder: [folder / "archive", folder / "archive" / "b"],
+            "lies in source .*archive; give only the outer",
+        ),
+        (lambda folder: [folder / "archive" / "b" / "2.hea", folder / "archive"], "lies in source"),
+        (lambda folder: [folder / "archive" / "b" / "2.dat"], r"is no ECG file .*for wfdb, give the \.hea"),
+        (lambda folder: [folder / "archive" / "b", folder / "other" / "b"], "share a name"),
+    ],
+)
+def test_wrong_paths_are_one_sentence_at_the_call(archive: Path, make, message: str) -> None:
+    top = archive.parent
+    (top / "empty").mkdir()
+    (top / "others").mkdir()
+    (top / "others" / "x.txt").write_text("x")
+    (top / "other" / "b").mkdir(parents=True)
+    (top / "other" / "b" / "2.hea").write_text(HEADER)
+    with pytest.raises(UsageError, match=message):
+        find(make(top))
+
+
+def test_the_same_path_twice_is_one_source(archive: Path) -> None:
+    assert keys(archive, archive) == keys(archive)
+
+
+def test_unknown_formats_are_a_usage_error(archive: Path) -> None:
+    with pytest.raises(UsageError, match=r"format 'edf' is not known; known: wfdb"):
+        read(Source("k", archive / "b" / "2.hea", "edf"))
+
+
+def test_a_record_that_vanished_is_rejected(archive: Path) -> None:
+    source = next(iter(find([archive])))
+    source.path.unlink()
+    result = read(source)
+    assert isinstance(result, Rejected)
+    assert result.reason == "unreadable"
+    assert os.fspath(source.path) not in result.detail
+
+
+def test_vendors_have_different_names() -> None:
+    assert len({vendor.name for vendor in VENDORS}) == len(VENDORS)

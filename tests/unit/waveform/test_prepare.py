@@ -1,0 +1,122 @@
+"""One rate, one length, one order of leads; or a reason."""
+
+import numpy as np
+import pytest
+from hemometric.config import decode, fingerprint
+from hemometric.ecg import INDEPENDENT_LEADS, INVALID_COUNT, LEADS, Recording, Rejected
+from hemometric.errors import UsageError
+from hemometric.waveform import Preparation, prepare, resample
+from pydantic import ValidationError
+
+
+def reason(result: object) -> str:
+    assert isinstance(result, Rejected), result
+    assert result.key == "folder/record"
+    assert result.detail
+    return result.reason
+
+
+def test_what_fits_already_is_returned_as_it_is(ecg, record) -> None:
+    recording = record(ecg(100.0), 100.0)
+    prepared = prepare(recording, Preparation())
+    np.testing.assert_array_equal(prepared, recording.signal)
+    assert prepared.dtype == np.float32
+    assert prepared.flags.c_contiguous
+
+
+@pytest.mark.parametrize("rate_hz", [100.0, 250.0, 257.0, 500.0, 1000.0])
+@pytest.mark.parametrize("duration_s", [3.0, 9.99, 10.0, 10.24, 30.0])
+@pytest.mark.parametrize("crop", ["start", "centre"])
+def test_shape_is_always_that_of_the_preparation(ecg, record, rate_hz: float, duration_s: float, crop: str) -> None:
+    prepared = prepare(record(ecg(rate_hz, duration_s), rate_hz), Preparation(crop=crop))
+    assert prepared.shape == (12, 1000)
+    assert prepared.flags.c_contiguous
+    assert np.isfinite(prepared).all()
+
+
+def test_leads_are_picked_ordered_and_derived(ecg, record) -> None:
+    signal = ecg(100.0)
+    rows = [LEADS.index(lead) for lead in reversed(INDEPENDENT_LEADS)]
+    recording = record(signal[rows], 100.0, tuple(reversed(INDEPENDENT_LEADS)))
+    prepared = prepare(recording, Preparation(leads=("aVF", "V2", "I")))
+    np.testing.assert_allclose(prepared, signal[[5, 7, 0]], atol=2e-4)
+
+
+@pytest.mark.parametrize("crop", ["start", "centre"])
+def test_a_part_of_a_long_recording_is_cut_from_its_resampled_whole(ecg, record, crop: str) -> None:
+    recording = record(ecg(257.0, 60.0), 257.0)
+    whole = resample(recording.signal, 257.0, 100.0)
+    first = (whole.shape[1] - 1000) // 2 if crop == "centre" else 0
+    prepared = prepare(recording, Preparation(crop=crop))
+    np.testing.assert_allclose(prepared, whole[:, first : first + 1000], atol=1e-5)
+
+
+def test_short_recordings_are_padded_with_zeros_or_refused(ecg, record) -> None:
+    recording = record(ecg(100.0, 7.0) + 3.0, 100.0)
+    start = prepare(recording, Preparation())
+    np.testing.assert_array_equal(start[:, :700], recording.signal)
+    assert (start[:, 700:] == 0).all()
+    centre = prepare(recording, Preparation(crop="centre"))
+    np.testing.assert_array_equal(centre[:, 150:850], recording.signal)
+    assert (centre[:, :150] == 0).all()
+    assert (centre[:, 850:] == 0).all()
+    assert reason(prepare(recording, Preparation(pad="refuse"))) == "too_short"
+    assert isinstance(prepare(record(ecg(100.0), 100.0), Preparation(pad="refuse")), np.ndarray)
+
+
+def test_the_median_is_removed_before_padding_when_asked(ecg, record) -> None:
+    prepared = prepare(record(ecg(100.0, 7.0) + 25.0, 100.0), Preparation(baseline="median"))
+    np.testing.assert_allclose(np.median(prepared[:, :700], axis=1), 0, atol=1e-3)
+    assert (prepared[:, 700:] == 0).all()
+    assert np.abs(prepared).max() < 3
+
+
+def test_short_gaps_are_bridged_by_a_line(record) -> None:
+    ramp = np.tile(np.linspace(0, 1, 1000), (12, 1))
+    holed = ramp.copy()
+    holed[3, 100:119] = np.nan
+    holed[5, :10] = np.nan
+    prepared = prepare(record(holed, 100.0), Preparation())
+    np.testing.assert_allclose(prepared[3], ramp[3], atol=1e-4)
+    np.testing.assert_allclose(prepared[5, :10], ramp[5, 10], atol=1e-4)
+
+
+def test_long_gaps_are_refused_where_they_are_seen(ecg, record) -> None:
+    signal = ecg(100.0, 60.0)
+    signal[7, 3000:3021] = np.nan
+    recording = record(signal, 100.0)
+    assert isinstance(prepare(recording, Preparation()), np.ndarray)
+    assert reason(prepare(recording, Preparation(crop="centre"))) == "nan_gap"
+    assert isinstance(prepare(recording, Preparation(crop="centre", max_gap_s=0.21)), np.ndarray)
+    signal[7, :2000] = np.nan
+    assert reason(prepare(record(signal, 100.0), Preparation(max_gap_s=1e6))) == "nan_gap"
+
+
+def test_absent_leads_are_refused_only_if_asked_for(ecg, record) -> None:
+    recording = record(ecg(100.0)[:11], 100.0, LEADS[:11])
+    assert reason(prepare(recording, Preparation())) == "missing_leads"
+    assert isinstance(prepare(recording, Preparation(leads=LEADS[:11])), np.ndarray)
+    signal = ecg(100.0)
+    signal[6] = np.nan
+    assert reason(prepare(record(signal, 100.0), Preparation())) == "missing_leads"
+
+
+def test_no_samples_are_refused() -> None:
+    empty = Recording("folder/record", LEADS, 500.0, np.empty((12, 0), np.int16), np.ones(12), np.zeros(12))
+    assert reason(prepare(empty, Preparation())) == "empty"
+
+
+def test_a_lead_that_is_invalid_throughout_never_reaches_an_encoder() -> None:
+    counts = np.full((12, 1000), INVALID_COUNT, np.int16)
+    assert reason(prepare(Recording("folder/record", LEADS, 100.0, counts, np.ones(12), np.zeros(12)), Preparation()))
+
+
+def test_config_names_the_wrong_field() -> None:
+    with pytest.raises(UsageError, match="unknown lead 'V7'"):
+        decode(Preparation, {"leads": ["I", "V7"]})
+    with pytest.raises(UsageError, match="only once"):
+        decode(Preparation, {"leads": ["I", "I"]})
+    with pytest.raises(ValidationError):
+        Preparation(rate_hz=0.0)
+    assert decode(Preparation, {"rate_hz": 250, "leads": ["I"]}).num_samples == 2500
+    assert fingerprint(Preparation()) != fingerprint(Preparation(baseline="median"))
