@@ -112,9 +112,13 @@ class Corpus:
             A shard of these splits is missing or damaged.
         """
         for shard in self.shards(splits):
-            with self._open(shard) as file:
-                for group in range(file.num_row_groups):
-                    yield from self._group(file.read_row_group(group), shard)
+            yield from self.recordings_of(shard)
+
+    def recordings_of(self, shard: ShardEntry) -> Iterator[tuple[dict[str, Any], Recording]]:
+        """Read one shard as `recordings` does."""
+        with self._open(shard) as file:
+            for group in range(file.num_row_groups):
+                yield from self._group(file.read_row_group(group), shard)
 
     def recording(self, recording_id: str) -> Recording:
         """Read one recording.

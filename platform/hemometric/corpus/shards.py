@@ -101,14 +101,13 @@ def check_rows(rows: pa.Table) -> None:
 def cut_shards(rows: pa.Table, units: Sequence[str], shard_bytes: int) -> list[ShardPlan]:
     """Decide which rows make which shard; depends on the rows alone, not on who staged them or when."""
     rows = rows.take(pc.sort_indices(rows, sort_keys=_SORT_KEYS))
-    split = np.asarray(rows["split"].to_pylist(), dtype=str)
     partition = rows["partition"].to_numpy()
     size = rows["bytes"].to_numpy()
     unit, row = rows["unit"].to_numpy(), rows["row"].to_numpy()
     patient = pc.rank(rows["patient"].combine_chunks(), tiebreaker="dense").to_numpy()
     plans: list[ShardPlan] = []
     for name in SPLITS:
-        inside = np.flatnonzero(split == name)  # contiguous, for rows are sorted by split first
+        inside = np.flatnonzero(pc.equal(rows["split"], name).to_numpy())  # contiguous, for rows are sorted by split first
         if not inside.size:
             continue
         spans = [

@@ -11,12 +11,15 @@ from numba import types
 
 def compiled(function: Callable[..., None]) -> Any:
     """Wrap a function that numba will compile; made when first wanted, since even a cache that is unused writes."""
-    if numba.config.DISABLE_JIT:
-        raise RuntimeError("numba's compiler is switched off by NUMBA_DISABLE_JIT")
     try:
         return numba.njit(nogil=True, cache=True, error_model="numpy")(function)
     except RuntimeError:  # no folder where a cache could be written: compile anew in each process
         return numba.njit(nogil=True, error_model="numpy")(function)
+
+
+def compiler_is_off() -> bool:
+    """Whether NUMBA_DISABLE_JIT leaves all functions to the interpreter."""
+    return bool(numba.config.DISABLE_JIT)
 
 
 def array_type(dtype: Any, ndim: int, *, readonly: bool = True) -> Any:

@@ -95,8 +95,8 @@ class DtwDistance(Config):
     @field_validator("window", mode="before")
     @classmethod
     def _fits(cls, window: object) -> object:
-        if isinstance(window, bool):
-            raise ValueError("give a fraction (0.1), samples (25), or null for no band")  # noqa: TRY004 - pydantic's way
+        if window is not None and (isinstance(window, bool) or not isinstance(window, (int, float))):
+            raise ValueError("give a fraction (0.1), samples (25), or null for no band")
         if isinstance(window, float) and not 0.0 <= window <= 1.0:
             raise ValueError("a fraction must lie in 0 … 1; for samples, give a whole number without a point")
         if isinstance(window, int) and window < 0:

@@ -9,13 +9,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from hemometric.distances.checks import Metric
+from hemometric.distances.checks import Metric, checked_metric
 from hemometric.distances.schedule import Int64, num_columns
 from hemometric.distances.workers import num_threads, share
 from hemometric.ecg import Float32
 
-CELLS_PER_TURN = 20_000_000
-"""Cells of the matrices of one turn of a thread: about ten milliseconds, long against the overhead of a turn."""
+CELLS_PER_TURN = (4_000_000, 100_000_000)
+"""Fewest and most cells of one turn of a thread: long against the overhead of a turn, short against a person's wait."""
 
 
 class Kernel(Protocol):
@@ -43,11 +43,11 @@ def warm_up(num_leads: int, metric: Metric = "dependent") -> None:
     Raises
     ------
     ValueError
-        `num_leads` is below 1.
+        `num_leads` is below 1, or `metric` unknown.
     """
     if num_leads < 1:
         raise ValueError(f"num_leads={num_leads}: give at least 1")
-    kernel_for(1 if metric == "independent" else num_leads)
+    kernel_for(1 if checked_metric(metric) == "independent" else num_leads)
 
 
 @functools.cache
@@ -132,7 +132,8 @@ def run(
         return out
     laid = kernel.lay(others, num_columns(tasks, lanes), independent=independent)
     cells = num_samples * min(num_samples, 2 * window + 1) * lanes * (num_leads if independent else 1)
-    per_turn = max(1, min(CELLS_PER_TURN // cells, len(tasks) // (4 * workers)))
+    fewest, most = (max(1, bound // cells) for bound in CELLS_PER_TURN)
+    per_turn = min(most, max(fewest, len(tasks) // (4 * workers)))
     share(
         tasks,
         lambda turn, stop: kernel.solve(queries, laid, turn, window, stop, out),

@@ -9,7 +9,7 @@ import llvmlite.binding as llvm
 import numpy as np
 from numba import types
 
-from hemometric.distances.compiled import array_type, compiled, read_only
+from hemometric.distances.compiled import array_type, compiled, compiler_is_off, read_only
 from hemometric.distances.lanes_kernel import solve_lanes
 from hemometric.distances.schedule import Int64
 from hemometric.ecg import Float32
@@ -25,9 +25,13 @@ def shape_for(num_leads: int) -> Shape:
     32 registers of 16 floats hold 5 rows of 32 lanes; 16 registers of 8 floats hold 3 rows of 16 lanes (1.5 times as
     fast there as 32). One lead has no accumulators, and 32 lanes are faster everywhere.
     """
-    wide = num_leads == 1 or llvm.get_host_cpu_features().get("avx512f", False)
-    num_rows, num_lanes = (5, 32) if wide else (3, 16)
+    num_rows, num_lanes = (5, 32) if num_leads == 1 or _has_wide_registers() else (3, 16)
     return (0,) * num_leads, (0,) * num_rows, (0,) * num_lanes
+
+
+@functools.cache
+def _has_wide_registers() -> bool:
+    return bool(llvm.get_host_cpu_features().get("avx512f", False))
 
 
 def compile_for(num_leads: int) -> None:
@@ -38,6 +42,8 @@ def compile_for(num_leads: int) -> None:
     Exception
         Whatever numba or LLVM meet on a platform that they do not serve.
     """
+    if compiler_is_off():
+        raise RuntimeError("NUMBA_DISABLE_JIT is set")
     _kernel().compile(_signature(shape_for(num_leads)))
 
 

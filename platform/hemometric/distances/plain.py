@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 from numba import types
 
-from hemometric.distances.compiled import array_type, compiled, read_only
+from hemometric.distances.compiled import array_type, compiled, compiler_is_off, read_only
 from hemometric.distances.schedule import Int64
 from hemometric.ecg import Float32
 
 
 def compile_for(num_leads: int) -> None:  # noqa: ARG001 - one kernel serves all numbers of leads
     """Compile the kernel, or load it from numba's cache; without effect the second time."""
-    _kernel().compile(_SIGNATURE)
+    if not compiler_is_off():
+        _kernel().compile(_SIGNATURE)
 
 
 def num_lanes(num_leads: int) -> int:  # noqa: ARG001 - as above

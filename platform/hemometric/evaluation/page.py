@@ -109,8 +109,8 @@ def ecg_page(
     figure, axes = _blank_page()
     for strip in _strips(duration_s):
         _draw_strip(axes, signal[LEADS.index(strip.lead)], rate_hz, strip, gain_mm_per_mv)
-    for baseline in _BASELINES:
-        _draw_pulse(axes, baseline, gain_mm_per_mv)
+    for row, baseline in enumerate(_BASELINES):
+        _draw_pulse(axes, row, baseline, gain_mm_per_mv)
     _write(axes, _GRID_LEFT, 195.5, _shortened(title, 95), size_mm=4.2, weight="bold")
     _write(axes, _GRID_LEFT, 187.5, _shortened(_DOT.join(details), 150), size_mm=3.0, color=_MUTED)
     _draw_footer(axes, rate_hz, duration_s, gain_mm_per_mv)
@@ -215,11 +215,11 @@ def _draw_strip(axes: Axes, trace: Float64, rate_hz: float, strip: _Strip, gain_
     line.set_clip_path(paper)
 
 
-def _draw_pulse(axes: Axes, baseline_mm: float, gain_mm_per_mv: float) -> None:
+def _draw_pulse(axes: Axes, row: int, baseline_mm: float, gain_mm_per_mv: float) -> None:
     """One millivolt for 200 ms."""
     left, right, top = _PULSE_LEFT, _PULSE_LEFT + _PULSE_S * SPEED_MM_PER_S, baseline_mm + gain_mm_per_mv
     x = [left - 2.0, left, left, right, right, right + 2.0]
-    axes.plot(x, [baseline_mm, baseline_mm, top, top, baseline_mm, baseline_mm], **_pen(0.3), gid="pulse")
+    axes.plot(x, [baseline_mm, baseline_mm, top, top, baseline_mm, baseline_mm], **_pen(0.3), gid=f"pulse-{row}")
 
 
 def _draw_footer(axes: Axes, rate_hz: float, duration_s: float, gain_mm_per_mv: float) -> None:

@@ -19,7 +19,6 @@ from hemometric.encoders import load, save
 from hemometric.errors import UsageError
 from hemometric.evaluation import (
     KeyFigure,
-    Part,
     Report,
     Section,
     Text,
@@ -29,6 +28,7 @@ from hemometric.evaluation import (
     roc_curve,
     write_report,
 )
+from hemometric.evaluation.report import Part
 from hemometric.runs.base import Workers
 from hemometric.runs.embed import EmbedRun, ShardwiseRun, embed
 from hemometric.runs.predict import PredictRun, predict

@@ -96,7 +96,7 @@ def resolved(config: S) -> tuple[S, str]:
     encoder = config.encoder
     if config.model is not None:
         pretrained = load(config.model)
-        encoder, model_hash = pretrained.encoder_config, pretrained.hash
+        encoder, model_hash = pretrained.description.encoder, pretrained.hash
         updates["preparation"] = pretrained.preparation
     if config.embedding_dim is not None:
         encoder = encoder.model_copy(update={"embedding_dim": config.embedding_dim})

@@ -10,7 +10,8 @@ import numpy as np
 from hemometric.config import decode_file
 from hemometric.corpus import lay_cache, open_corpus
 from hemometric.errors import UsageError
-from hemometric.evaluation import Part, Section, Text, Trial, loss_curves, picture, triplet_figure, tuning_trials
+from hemometric.evaluation import Section, Text, Trial, loss_curves, picture, triplet_figure, tuning_trials
+from hemometric.evaluation.report import Part
 from hemometric.learning import World
 from hemometric.runs.feed import Feed
 from hemometric.runs.outcome import read_outcome

@@ -46,11 +46,11 @@ class Feature:
 
 
 FEATURES = (
-    # P duration: a stretched left atrium takes longer to activate; +0.45 % a mmHg (chosen), 12 ms between patients.
-    Feature("p_ms", 104.0, 0.0048, 0.012, 0.030, 0.105),
+    # P duration: a stretched left atrium takes longer to activate; +0.5 % a mmHg (chosen), 12 ms between patients.
+    Feature("p_ms", 104.0, 0.0052, 0.012, 0.030, 0.105),
     # Depth of the P terminal in V1: the left atrium's posterior part. Morris et al., Circulation 1964;29:242 (valve
     # disease); Heikkilä and Luomanmäki, Br Heart J 1970;32:510 (left heart failure after infarction). Slope chosen.
-    Feature("p_terminal_v1_mv", 0.046, 0.030, 0.030, 0.000, 0.42),
+    Feature("p_terminal_v1_mv", 0.046, 0.032, 0.030, 0.000, 0.42),
     # QRS duration: wider in failing, dilated ventricles (review: Kashani and Barold, JACC 2005;46:2183). Slope chosen.
     Feature("qrs_ms", 90.0, 0.0047, 0.004, 0.065, 0.105),
     # T in V5: flattened, at last inverted, in a loaded left ventricle. Slope chosen; men have taller T waves.

@@ -48,7 +48,7 @@ def find(roots: Sequence[Path]) -> Iterator[Source]:
             num_files += 1
             if vendor is None:
                 continue
-            key = "/".join([base.name, *path.relative_to(base).with_suffix("").parts]).lstrip("/")
+            key = _text("/".join([base.name, *path.relative_to(base).with_suffix("").parts]).lstrip("/"))
             if key in found:
                 raise UsageError(f"two records would share a name: {found[key][0]} and {path}; rename a folder or file")
             found[key] = (str(path), vendor.name)
@@ -99,6 +99,11 @@ def _folders(root: Path) -> Iterator[tuple[Path, list[str]]]:
 
 def _vendor(path: Path) -> Vendor | None:
     return next((vendor for vendor in VENDORS if vendor.sniff(path)), None)
+
+
+def _text(name: str) -> str:
+    """Write the bytes of a file name that are not UTF-8 as escapes, so that every key is text."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _refuse(error: OSError) -> None:

@@ -26,6 +26,8 @@ MAX_VALUES = 1 << 24
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_\-][A-Za-z0-9_.\-]{0,254}", re.ASCII)
 _MAX_OFFSET = 1 << 30
+_RATES_HZ = (1.0, 1e6)
+_GAINS_PER_MV = (1e-6, 1e12)  # whatever a device may mean, and what float32 millivolts can hold
 _UNITS_PER_MV = {
     "mv": 1.0, "millivolt": 1.0, "millivolts": 1.0,
     "uv": 1e3, "\u00b5v": 1e3, "\u03bcv": 1e3, "microvolt": 1e3, "microvolts": 1e3,
@@ -149,7 +151,10 @@ def _check(signal: SignalLine, lead: str) -> None:
 def _rate_hz(header: Header) -> float:
     if not header.rate_hz or not np.isfinite(header.rate_hz):
         raise WfdbError("rate_missing", "the header gives no sampling rate above zero")
-    return header.rate_hz * header.signals[0].per_frame
+    rate_hz = header.rate_hz * header.signals[0].per_frame
+    if not _RATES_HZ[0] <= rate_hz <= _RATES_HZ[1]:
+        raise WfdbError("rate_range", f"{rate_hz:g} Hz is no sampling rate of an ECG")
+    return rate_hz
 
 
 def _gain_per_mv(signal: SignalLine, lead: str) -> float:
@@ -160,7 +165,10 @@ def _gain_per_mv(signal: SignalLine, lead: str) -> float:
     units_per_mv = _UNITS_PER_MV.get(signal.unit.casefold())
     if units_per_mv is None:
         raise WfdbError("unknown_unit", f"lead {lead} is in a unit that is not a kind of volt")
-    return signal.gain * units_per_mv
+    gain_per_mv = signal.gain * units_per_mv
+    if not _GAINS_PER_MV[0] <= gain_per_mv <= _GAINS_PER_MV[1]:
+        raise WfdbError("gain_range", f"lead {lead} has {gain_per_mv:g} counts per millivolt")
+    return gain_per_mv
 
 
 def _read_file(path: Path, header: Header, file: str) -> dict[int, Counts]:

@@ -15,7 +15,7 @@ _RECORD = re.compile(
     [ \t]+(?P<num_signals>\d{{1,9}})
     (?:[ \t]+(?P<rate>{_NUMBER})(?:/-?{_NUMBER}(?:\(-?{_NUMBER}\))?)?
       (?:[ \t]+(?P<num_samples>\d{{1,18}})
-        (?:[ \t].*)?)?)?[ \t]*""",  # what follows is time and date: not needed, and never passed on
+        (?:[ \t]+\S+){{0,2}})?)?[ \t]*""",  # what follows is time and date: not needed, and never passed on
     re.VERBOSE | re.ASCII,
 )
 _SIGNAL = re.compile(

@@ -68,7 +68,8 @@ def still_shares(signal: Float32, rate_hz: float, below_mv: float) -> Float32:
     spans = _spans(signal, int(FLAT_WINDOW_S * rate_hz))
     num_known = np.isfinite(spans).sum(axis=1)
     num_still = (spans < below_mv).sum(axis=1)  # a comparison with NaN is false
-    return (num_still / np.maximum(1, num_known)).astype(np.float32)
+    shares: Float32 = (num_still / np.maximum(1, num_known)).astype(np.float32)
+    return shares
 
 
 def saturated(signal: Float32) -> Bools:

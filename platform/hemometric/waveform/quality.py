@@ -33,9 +33,10 @@ class QualityConfig(Config):
         Peak-to-peak (see `measures.amplitudes`) of the largest lead; below, ``amplitude_low``. The smallest of the
         real records has 1.2 mV, and one whose unit is wrong by 1000 about 0.002 mV.
     max_amplitude_mv : float
-        Peak-to-peak of the median lead; above, ``amplitude_high``. Real records stay below 7 mV.
+        Peak-to-peak of the median lead; above, ``amplitude_high``. Real records stay below 5.1 mV, but for one of
+        25 mV that holds no heartbeat.
     max_lead_amplitude_mv : float
-        Peak-to-peak of any one lead; above, ``amplitude_high``. A loose electrode reaches 25 mV in real records;
+        Peak-to-peak of any one lead; above, ``amplitude_high``. A loose electrode reaches 24 mV in real records;
         one lead in microvolts among leads in millivolts reaches several hundred.
     max_limb_residual_mv, max_limb_residual_share : float
         How far a limb lead may be from what I and II say (see `limb_lead_residuals`): millivolts, or a share of the

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-
-import numpy as np
-import pytest
+from typing import Any
 
 import hemometric.demo
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
 from hemometric.corpus import (
     IngestConfig,
     Key,
@@ -17,6 +21,7 @@ from hemometric.corpus import (
     commit,
     ingest_lock,
     load_or_create_key,
+    open_corpus,
     plan_shards,
     prepare_ingest,
     stage_unit,
@@ -29,7 +34,9 @@ Ingest = Callable[..., Manifest]
 WriteRecord = Callable[..., Path]
 
 
-def plain_ingest(config: IngestConfig, roots: Sequence[Path], out: Path, key: Key, *, backwards: bool = False) -> Manifest:
+def plain_ingest(
+    config: IngestConfig, roots: Sequence[Path], out: Path, key: Key, *, backwards: bool = False
+) -> Manifest:
     """The loop of `hemometric.corpus.ingest`; `backwards` takes units and shards in another order, as workers may."""
     step = -1 if backwards else 1
     with ingest_lock(out):
@@ -114,3 +121,37 @@ def ecg_counts(seed: int, rate_hz: int, num_samples: int) -> Int16:
     one, two = 2 * np.rint(one / 2), 2 * np.rint(two / 2)  # even counts, so that halves are whole
     limb = [one, two, two - one, -(one + two) / 2, one - two / 2, two - one / 2]
     return np.stack([*limb, *measured[2:]]).astype(np.int16)
+
+
+@pytest.fixture(scope="session")
+def rewrite_manifest() -> Callable[[Path, Callable[[dict[str, Any]], None]], None]:
+    return change_manifest
+
+
+@pytest.fixture(scope="session")
+def replace_shard() -> Callable[[Path, int, pa.Table], Path]:
+    return put_shard
+
+
+def change_manifest(corpus: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change the manifest and its marker, as someone would who means to deceive."""
+    content = json.loads((corpus / "manifest.json").read_text())
+    change(content)
+    text = json.dumps(content).encode()
+    (corpus / "manifest.json").write_bytes(text)
+    (corpus / "_SUCCESS").write_text(hashlib.sha256(text).hexdigest() + "\n")
+
+
+def put_shard(corpus: Path, number: int, table: pa.Table) -> Path:
+    """Write other rows over a shard, with size, hash and rows put right in the manifest."""
+    path = corpus / open_corpus(corpus).manifest.shards[number].path
+    pq.write_table(table, path)
+
+    def change(content: dict[str, Any]) -> None:
+        entry = content["shards"][number]
+        entry["num_bytes"] = path.stat().st_size
+        entry["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+        entry["num_rows"] = len(table)
+
+    change_manifest(corpus, change)
+    return path

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pandas  # noqa: F401 - Arrow imports it when it is first asked for numpy arrays: once here, not in each child
 import pyarrow.dataset  # noqa: F401 - and this one for its first filter
-
 from hemometric.corpus import (
     IngestConfig,
     commit,
@@ -27,7 +26,7 @@ from hemometric.corpus import (
 
 
 def ingest(source: Path, out: Path, key_file: Path) -> None:
-    config = IngestConfig(unit_recordings=8, shard_bytes=200_000)
+    config = IngestConfig(unit_recordings=4)
     with ingest_lock(out):
         plan = prepare_ingest(config, [source], out, load_or_create_key(key_file))
         if plan.finished is None:

@@ -11,7 +11,7 @@ from hemometric.corpus import Key
 
 def test_killed_anywhere_and_run_again_gives_the_clean_bytes(bundled: Path, tmp_path: Path, key: Key) -> None:
     source = tmp_path / "ptbxl"
-    headers = sorted((bundled / "records100").rglob("*.hea"))[:20]
+    headers = sorted((bundled / "records100").rglob("*.hea"))[:8]
     for header in headers:
         target = source / header.relative_to(bundled)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -28,8 +28,8 @@ def test_killed_anywhere_and_run_again_gives_the_clean_bytes(bundled: Path, tmp_
     *killed, clean = results
     assert not clean["killed"]
     assert clean["status"] == 0
-    # Three units and their notes, three shards or more and theirs, quarantine, manifest, marker, and removals.
-    assert len(killed) > 20
+    # Two units and their notes, two shards or three and theirs, quarantine, manifest, marker; and as many removals.
+    assert len(killed) >= 18
     assert all(result["half"] for result in killed), "every kill came before the marker, which is the last step"
     for count, result in enumerate(killed):
         assert result["status"] == 0, f"the run after kill {count} failed"

@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
 from hemometric.corpus import AutoTable, ColumnsTable, LabelSpec, MetadataTable, NoTable, PtbxlTable, discover_table
 from hemometric.corpus.metadata import NULLED
 from hemometric.errors import IntegrityError, UsageError
@@ -155,7 +154,8 @@ def write_parquet(path: Path) -> Path:
 @pytest.mark.parametrize("write", [write_columns, write_parquet])
 def test_columns_are_read_as_written_and_what_is_unbelievable_is_counted(tmp_path: Path, write: object) -> None:
     table = columns_config(write(tmp_path / "t")).build([])  # type: ignore[operator]
-    rows = table.take(table.positions(["src/site_a/r1", "src/site_a/r2", "src/site_b/r3", "src/r4", "src/r5"])).to_pylist()
+    keys = ["src/site_a/r1", "src/site_a/r2", "src/site_b/r3", "src/r4", "src/r5"]
+    rows = table.take(table.positions(keys)).to_pylist()
     assert [row["patient_id"] for row in rows] == ["00123", "00124", None, "ä-1", None]
     assert [row["age_years"] for row in rows] == [51.5, 90, None, None, None]
     assert [row["sex"] for row in rows] == ["female", "male", None, None, None]

@@ -37,7 +37,7 @@ def kernel(monkeypatch, request):
 
 @pytest.fixture(scope="module")
 def truth(oracle, noise):
-    """For a length: three signals of two leads, and their true distances at each band; one computation for all kernels."""
+    """For a length: three signals of two leads, and their true distances at each band, computed only once."""
 
     @functools.cache
     def make(num_samples: int) -> tuple[np.ndarray, dict[int | None, np.ndarray]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from hemometric.distances import EuclideanDistance, band_samples, cross, half_rows, pairwise
 from hypothesis import given, settings
@@ -10,8 +12,7 @@ from hypothesis.extra import numpy as arrays
 
 SLACK = 1 + 1e-5  # float32 sums taken in another order
 
-settings.register_profile("distances", deadline=None, database=None, max_examples=60, derandomize=True)
-settings.load_profile("distances")
+properties = settings(deadline=None, database=None, max_examples=40, derandomize=True)
 
 
 @st.composite
@@ -22,6 +23,7 @@ def batches(draw: st.DrawFn) -> np.ndarray:
     return draw(arrays.arrays(np.float32, shape, elements=values))
 
 
+@properties
 @given(batches(), st.floats(0, 1))
 def test_symmetric_nonnegative_and_zero_between_equals(signals, window):
     found = pairwise(np.concatenate([signals, signals[:1]]), window=window)
@@ -31,16 +33,20 @@ def test_symmetric_nonnegative_and_zero_between_equals(signals, window):
     assert found[0, -1] == 0
 
 
+@properties
 @given(batches())
 def test_never_grows_with_the_band_and_band_0_is_euclid(signals):
     euclid = EuclideanDistance().build().pairwise(signals)
-    bands = [pairwise(signals, window=w) for w in range(signals.shape[2] + 1)]
+    num_samples = signals.shape[2]
+    widths = sorted({0, 1, 2, 5, num_samples // 2, num_samples - 1, num_samples} & set(range(num_samples + 1)))
+    bands = [pairwise(signals, window=w, threads=1) for w in widths]
     np.testing.assert_allclose(bands[0], euclid, rtol=1e-5, atol=1e-30)
-    for narrow, wide in zip(bands, bands[1:], strict=False):
+    for narrow, wide in itertools.pairwise(bands):
         assert np.all(wide <= narrow)
     assert np.array_equal(bands[-1], pairwise(signals))
 
 
+@properties
 @given(batches(), st.integers(0, 40))
 def test_a_path_for_each_lead_costs_no_more_than_one_for_all(signals, window):
     window = min(window, signals.shape[2])
@@ -51,6 +57,7 @@ def test_a_path_for_each_lead_costs_no_more_than_one_for_all(signals, window):
     )
 
 
+@properties
 @given(batches(), st.randoms(use_true_random=False), st.integers(0, 40))
 def test_a_pair_does_not_depend_on_the_batch_around_it(signals, random, window):
     window = min(window, signals.shape[2])
@@ -65,8 +72,9 @@ def test_a_pair_does_not_depend_on_the_batch_around_it(signals, random, window):
     )
 
 
-@given(batches(), st.integers(0, 40), st.floats(0.25, 4, width=32))
-def test_backwards_in_time_and_permuted_leads_change_nothing_and_gain_squares(signals, window, gain):
+@properties
+@given(batches(), st.integers(0, 40))
+def test_backwards_in_time_and_permuted_leads_change_nothing_and_gain_squares(signals, window):
     window = min(window, signals.shape[2])
     found = pairwise(signals, window=window)
     np.testing.assert_allclose(pairwise(signals[:, :, ::-1], window=window), found, rtol=1e-5, atol=1e-30)
@@ -75,6 +83,7 @@ def test_backwards_in_time_and_permuted_leads_change_nothing_and_gain_squares(si
     assert np.array_equal(doubled, found * np.float32(4))
 
 
+@properties
 @given(st.integers(1, 5000), st.integers(0, 100))
 def test_a_fraction_is_rounded_down(num_samples, percent):
     assert band_samples(percent / 100, num_samples) == percent * num_samples // 100

@@ -17,7 +17,7 @@ def converted(kind: str) -> object:
             return GOOD.astype(np.float16)
         case "int16":
             return GOOD.astype(np.int16)
-        case "uint8 and int64":
+        case "int64":
             return GOOD.astype(np.int64)
         case "big-endian":
             return GOOD.astype(">f4")
@@ -36,8 +36,6 @@ def converted(kind: str) -> object:
             array = raw[1:].view(np.float32).reshape(GOOD.shape)
             array[:] = GOOD
             return array
-        case "memory-mapped":
-            return np.memmap.__new__(np.memmap, "/dev/zero", np.float32, "r", shape=GOOD.shape) + GOOD
     return GOOD.tolist()
 
 
@@ -47,7 +45,7 @@ def converted(kind: str) -> object:
         "float64",
         "float16",
         "int16",
-        "uint8 and int64",
+        "int64",
         "big-endian",
         "fortran",
         "strided",
@@ -108,14 +106,14 @@ def test_bad_signals_are_refused_by_name(signals, message):
 
 @pytest.mark.parametrize("other", [GOOD[:, :1], GOOD[:, :, :5]])
 def test_queries_and_others_must_fit(other):
-    with pytest.raises(ValueError, match="^queries and others differ"):
+    with pytest.raises(ValueError, match=r"^queries and others differ"):
         cross(GOOD, other)
 
 
 @pytest.mark.parametrize("window", [-1, 13, -0.1, 1.5, float("nan"), True, False, np.True_, "0.1", [3], 3 + 0j])
 def test_bad_windows_are_refused(window):
     for call in (lambda: pairwise(GOOD, window=window), lambda: cross(GOOD, GOOD, window=window)):
-        with pytest.raises(ValueError, match="^window"):
+        with pytest.raises(ValueError, match=r"^window"):
             call()
 
 
@@ -134,28 +132,28 @@ def test_bad_thread_counts_are_refused(threads):
         lambda: cross(GOOD, GOOD, threads=threads),
         lambda: EuclideanDistance().build().pairwise(GOOD, threads=threads),
     ):
-        with pytest.raises(ValueError, match="^threads"):
+        with pytest.raises(ValueError, match=r"^threads"):
             call()
 
 
 @pytest.mark.parametrize("rows", [[5], [-1], [0.0], [[0]], 0, [True]])
 def test_bad_rows_are_refused(rows):
-    with pytest.raises(ValueError, match="^rows"):
+    with pytest.raises(ValueError, match=r"^rows"):
         half_rows(GOOD, rows)
-    with pytest.raises(ValueError, match="^rows"):
+    with pytest.raises(ValueError, match=r"^rows"):
         EuclideanDistance().build().half_rows(GOOD, rows)
 
 
 @pytest.mark.parametrize("metric", ["", "Dependent", None, 1])
 def test_unknown_metrics_are_refused(metric):
-    with pytest.raises(ValueError, match="^metric"):
+    with pytest.raises(ValueError, match=r"^metric"):
         pairwise(GOOD, metric=metric)
-    with pytest.raises(ValueError, match="^metric"):
+    with pytest.raises(ValueError, match=r"^metric"):
         warm_up(2, metric)
 
 
 def test_warm_up_needs_a_lead():
-    with pytest.raises(ValueError, match="^num_leads"):
+    with pytest.raises(ValueError, match=r"^num_leads"):
         warm_up(0)
 
 

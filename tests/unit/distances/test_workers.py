@@ -93,8 +93,7 @@ print("same")
     assert run_python(script).strip() == "same"
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("kernel", ["fast", "plain"])
+@pytest.mark.parametrize(("threads", "kernel"), [(1, "fast"), (2, "plain")])
 def test_ctrl_c_ends_a_task_that_would_take_many_minutes(threads, kernel):
     script = f"""
 import os, signal, threading, numpy as np

@@ -6,6 +6,7 @@ from hemometric.config import decode, fingerprint
 from hemometric.encoders import EncoderConfig, GlobalBatchNorm1d, HeadConfig, KeyedDropout, ResNet1dConfig, dropout_keys
 from hemometric.errors import UsageError
 from torch import nn
+from torch.nn import functional as F
 
 NARROW = ResNet1dConfig(blocks=(1, 1, 1, 1), widths=(4, 8, 8, 16), embedding_dim=5)
 
@@ -64,6 +65,46 @@ def test_head_parameters():
 def test_any_leads_and_lengths(num_leads, num_samples):
     encoder = NARROW.build(num_leads).eval()
     assert encoder(torch.randn(3, num_leads, num_samples)).shape == (3, 5)
+
+
+def plain_norm(x, weights, name):
+    """Evaluation-mode batch normalisation of [b, c] or [b, c, l], written out."""
+    column = (1, -1) + (1,) * (x.dim() - 2)
+    mean, var, scale, shift = (
+        weights[f"{name}.{part}"].view(column) for part in ("running_mean", "running_var", "weight", "bias")
+    )
+    return (x - mean) / (var + 1e-5).sqrt() * scale + shift
+
+
+def test_forward_is_the_published_order_of_operations(build):
+    """Convolution, norm, ReLU, pool; blocks of convolution, norm, ReLU, convolution, norm, sum, ReLU; mean; linear."""
+    encoder, head = build(config=NARROW, head=HeadConfig(hidden=8), num_leads=3)
+    encoder, head = encoder.double().eval(), head.double().eval()
+    weights, signals = encoder.state_dict(), torch.randn(4, 3, 201, dtype=torch.float64)
+    x = F.conv1d(signals, weights["trunk.stem.0.weight"], stride=2, padding=7)
+    x = F.max_pool1d(plain_norm(x, weights, "trunk.stem.1").clamp(min=0), 3, stride=2, padding=1)
+    for stage in range(4):
+        name, stride = f"trunk.stages.{stage}.0", 1 if stage == 0 else 2
+        y = F.conv1d(x, weights[f"{name}.residual.0.weight"], stride=stride, padding=3)
+        y = plain_norm(y, weights, f"{name}.residual.1").clamp(min=0)
+        y = plain_norm(F.conv1d(y, weights[f"{name}.residual.4.weight"], padding=3), weights, f"{name}.residual.5")
+        if stage > 0:
+            x = F.conv1d(x, weights[f"{name}.shortcut.0.weight"], stride=stride)
+            x = plain_norm(x, weights, f"{name}.shortcut.1")
+        x = (x + y).clamp(min=0)
+    embeddings = x.mean(-1) @ weights["embedding.weight"].T + weights["embedding.bias"]
+    assert torch.allclose(encoder(signals), embeddings, rtol=1e-10)
+    weights = head.state_dict()
+    hidden = embeddings @ weights["layers.0.weight"].T + weights["layers.0.bias"]
+    hidden = plain_norm(hidden, weights, "layers.1").clamp(min=0)
+    outputs = hidden @ weights["layers.4.weight"][0] + weights["layers.4.bias"]
+    assert torch.allclose(head(embeddings), outputs, rtol=1e-10)
+
+
+def test_dropout_lies_between_the_convolutions_and_before_the_output():
+    kinds = [type(module) for module in NARROW.build(2).trunk.stages[0][0].residual]
+    assert kinds == [nn.Conv1d, GlobalBatchNorm1d, nn.ReLU, KeyedDropout, nn.Conv1d, GlobalBatchNorm1d]
+    assert [type(module) for module in HeadConfig().build(5).layers][2:] == [nn.ReLU, KeyedDropout, nn.Linear]
 
 
 def test_lengths_shrink_as_published():

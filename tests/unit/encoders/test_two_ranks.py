@@ -96,9 +96,14 @@ def test_statistics_of_one_rank_would_not_pass(results):
 
 
 def test_a_given_group_is_the_batch(results):
-    assert_same = of_case(results, "norm/float64/signals/dealt")
-    for found, expected in zip(of_case(results, "given"), assert_same, strict=True):
+    by_default = of_case(results, "norm/float64/signals/dealt")
+    for found, expected in zip(of_case(results, "given"), by_default, strict=True):
         assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+
+
+def test_every_collective_is_of_the_given_group(results):
+    for found in of_case(results, "groups"):
+        assert found["are_the_given"].tolist() == [True] * 4  # two steps, one forward and one backward each
 
 
 def test_a_group_of_one_rank_is_plain_batch_norm(results):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -83,6 +84,16 @@ def run_model(norm: NormKind, dtype: str, rows: slice) -> dict[str, Tensor]:
     return result | {f"buffer.{name}": buffer.clone() for name, buffer in model.named_buffers()}
 
 
+def noting(collective: Callable[..., object], groups: list[object]) -> Callable[..., object]:
+    """Let a collective note the group that it was called with."""
+
+    def call(*arguments: object, group: object = None) -> object:
+        groups.append(group)
+        return collective(*arguments, group=group)
+
+    return call
+
+
 def main(rank: int, folder: Path) -> None:
     """Join the other rank through a file and compute everything."""
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
@@ -105,7 +116,11 @@ def main(rank: int, folder: Path) -> None:
                 )
         keep(f"model/{dtype}", run_model("global", dtype, SPLITS["dealt"][rank]))
     rows = SPLITS["dealt"][rank]
+    groups: list[object] = []
+    for name in ("all_gather", "all_reduce"):
+        setattr(dist, name, noting(getattr(dist, name), groups))
     keep("given", run_norm(GlobalBatchNorm1d(6, group=both), "signals", "float64", rows))
+    keep("groups", {"are_the_given": torch.tensor([group is both for group in groups])})
     keep("alone", run_norm(GlobalBatchNorm1d(6, group=alone), "signals", "float64", rows))
     keep("local_model", run_model("batch", "float64", rows))
     evaluated = GlobalBatchNorm1d(6).eval()

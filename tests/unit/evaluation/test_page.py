@@ -45,7 +45,7 @@ def test_calibration_pulse_is_10_mm_high_and_5_mm_wide_in_the_picture():
     figure = ecg_page(np.full((12, 5000), np.nan), 500)
     dark = dark_pixels(figure)
     # The pulses are the only long vertical strokes on a page without signal: their ends are 5 mm and 10 mm apart.
-    x, y = lines(figure, "pulse")[0].get_data()
+    x, y = lines(figure, "pulse-0")[0].get_data()
     assert (max(y) - min(y), x[3] - x[1]) == pytest.approx((10, 5))
     left, right = round(x[1] * 10), round(x[3] * 10)
     top, bottom = 2100 - round(max(y) * 10), 2100 - round(min(y) * 10)
@@ -58,7 +58,7 @@ def test_calibration_pulse_is_10_mm_high_and_5_mm_wide_in_the_picture():
 
 def test_grid_has_a_line_each_millimetre():
     page = np.asarray(Image.open(io.BytesIO(page_bytes(ecg_page(np.full((12, 5000), np.nan), 500)))).convert("RGB"))
-    green = page[2100 - 180, :, 1].astype(int)
+    green = page[2100 - 195, :, 1].astype(int)
     row = green[110:2860]
     is_line = row < 250
     starts = np.flatnonzero(is_line[1:] & ~is_line[:-1])
@@ -142,9 +142,9 @@ def test_saved_pages_are_whole_and_the_same_each_time(tmp_path, suffix):
 
 
 def test_a_png_holds_its_scale(tmp_path):
-    image = Image.open(save_page(ecg_page(real_ecg(), 500), tmp_path / "page.png"))
-    assert image.size == (2970, 2100)
-    assert image.info["dpi"] == pytest.approx((254, 254), abs=0.1)
+    with Image.open(save_page(ecg_page(real_ecg(), 500), tmp_path / "page.png")) as image:
+        assert image.size == (2970, 2100)
+        assert image.info["dpi"] == pytest.approx((254, 254), abs=0.1)
 
 
 def test_refusals(tmp_path):

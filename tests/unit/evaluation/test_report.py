@@ -1,3 +1,4 @@
+import functools
 import math
 import re
 from html.parser import HTMLParser
@@ -58,6 +59,21 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.words).split())
 
 
+@functools.cache
+def shown(width="full", alt="A scatter & more", caption="Caption <i>"):
+    return picture(figure(), alt, caption, width=width)
+
+
+@functools.cache
+def ecg_picture():
+    return picture(ecg_page(np.zeros((12, 100)), 100), "Page", "ECG")
+
+
+@functools.cache
+def whole():
+    return render(report())
+
+
 def figure():
     return predicted_against_true([10.0, 20.0, 30.0], [12.0, 19.0, 25.0])
 
@@ -89,15 +105,15 @@ def report(**changes):
             Section(
                 "Scores",
                 (
-                    picture(figure(), "A scatter & more", "Caption <i>", width="half"),
-                    picture(figure(), "Again", "Same", width="half"),
+                    shown("half"),
+                    shown("half", "Again", "Same"),
                 ),
             ),
             Section(
                 "Größe & Maß",
                 (
                     Picture(to_png(figure(), 40), 'Raster "quoted"', "As PNG"),
-                    picture(ecg_page(np.zeros((12, 100)), 100), "Page", "ECG"),
+                    ecg_picture(),
                 ),
             ),
         ),
@@ -107,8 +123,11 @@ def report(**changes):
 
 
 def test_nothing_is_loaded_and_nothing_runs():
-    html = render(report())
-    assert not re.search(r"https?:|//[a-z]|@import|<script|<link|<iframe|javascript:|\son[a-z]+=", html, re.IGNORECASE)
+    html = whole()
+    without_pictures = re.sub(r"base64,[A-Za-z0-9+/=]+", "", html)
+    assert not re.search(
+        r"https?:|//[a-z]|@import|<script|<link|<iframe|javascript:|\son[a-z]+=", without_pictures, re.IGNORECASE
+    )
     page = Page(html)
     policy = next(attrs["content"] for attrs in page.all("meta") if "http-equiv" in attrs)
     assert policy == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -118,11 +137,11 @@ def test_nothing_is_loaded_and_nothing_runs():
 
 
 def test_every_part_is_there_in_order():
-    page = Page(render(report()))
-    expected = [
-        "6.12 mmHg", "First finding.", "An honest limit.", "One paragraph.", "Another <one>.", "Table 1. Scores of <b>systems</b>", "Notes are escaped: <i>", "Careful.",
-        "Figure 1. Caption <i>", "Figure 2. Same", "Größe & Maß", "Figure 3. As PNG", "Figure 4. ECG", "How this was made", "hemometric evaluate <x>",
-    ]  # fmt: skip
+    page = Page(whole())
+    expected = """6.12 mmHg|First finding.|An honest limit.|One paragraph.|Another <one>.
+        Table 1. Scores of <b>systems</b>|Notes are escaped: <i>|Careful.|Figure 1. Caption <i>|Figure 2. Same
+        Größe & Maß|Figure 3. As PNG|Figure 4. ECG|How this was made|hemometric evaluate <x>"""
+    expected = [words.strip() for words in re.split(r"[|\n]", expected)]
     # The contents list some headings first: look for the parts after it.
     text = page.text.replace(" .", ".")[page.text.index("6.12 mmHg") :]
     places = [text.index(words) for words in expected]
@@ -132,19 +151,19 @@ def test_every_part_is_there_in_order():
 
 
 def test_contents_reach_every_section_and_ids_are_unique():
-    page = Page(render(report()))
+    page = Page(whole())
     ids = [attrs["id"] for _, attrs in page.elements if "id" in attrs]
     assert len(ids) == len(set(ids))
     targets = [attrs["href"][1:] for attrs in page.all("a")]
     assert set(targets) <= set(ids)
     assert {attrs["id"] for attrs in page.all("section")} <= set(targets)
-    references = re.findall(r"url\(#([^)]+)\)", render(report())) + [attrs["href"][1:] for attrs in page.all("use")]
+    references = re.findall(r"url\(#([^)]+)\)", whole()) + [attrs["href"][1:] for attrs in page.all("use")]
     assert references
     assert set(references) <= set(ids)
 
 
 def test_accessible_names_and_table_semantics():
-    page = Page(render(report()))
+    page = Page(whole())
     assert page.all("html") == [{"lang": "en"}]
     drawings = [attrs for attrs in page.all("svg") if attrs.get("role") == "img"]
     assert [attrs["aria-label"] for attrs in drawings] == ["A scatter & more", "Again", "Page"]
@@ -157,7 +176,7 @@ def test_accessible_names_and_table_semantics():
 
 
 def test_numbers_are_formatted_and_the_best_is_emphasised():
-    html = render(report())
+    html = whole()
     words = Page(html).text
     assert '<b class="best">5.56</b><span class="interval">[4.90, 6.10]</span>' in html
     assert html.count('<b class="best">') == 1
@@ -169,7 +188,7 @@ def test_numbers_are_formatted_and_the_best_is_emphasised():
 
 
 def test_both_schemes_define_every_colour_of_the_figures():
-    html = render(report())
+    html = whole()
     light, dark = html.index(":root {"), html.index("@media (prefers-color-scheme: dark)")
     for variable in COLOUR_VARIABLES.values():
         assert f"{variable}: #" in html[light:dark]

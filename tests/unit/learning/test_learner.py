@@ -51,6 +51,21 @@ def test_a_head_that_cannot_learn_is_found_out(tiny):
         learner(tiny.make_batch(0, targets=True), World())
 
 
+class Absent(nn.Module):
+    """An objective that leaves the outputs out of the graph where there is no label."""
+
+    def forward(self, z, outputs, targets, **_):
+        known = ~torch.isnan(targets)
+        return (z.square().mean() + outputs[known].sum() if known.any() else z.square().mean()), {}
+
+
+def test_an_objective_may_leave_the_head_out_of_a_batch_without_labels(tiny):
+    learner = Learner(tiny.Encoder(), Absent(), seed=1, head=tiny.Head())
+    batch = tiny.make_batch(0, targets=True)
+    learner(dataclasses.replace(batch, targets=torch.full_like(batch.targets, torch.nan)), World())[0].backward()
+    assert learner.head.linear.weight.grad is not None
+
+
 def test_a_batch_without_labels_still_reaches_every_parameter(tiny):
     learner = tiny.make_supervised()
     batch = tiny.make_batch(0, targets=True)

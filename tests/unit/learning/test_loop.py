@@ -8,7 +8,7 @@ import time
 import pytest
 import torch
 from hemometric.errors import IntegrityError, InterruptedRunError, PrecheckError, UsageError
-from hemometric.learning import CheckpointStore, ConstantSchedule, Learner, MemoryTracker, OptimiserConfig
+from hemometric.learning import CheckpointStore, Learner, MemoryTracker, OptimiserConfig
 from hemometric.learning.generators import seed_generators
 from hemometric.learning.step import train_step
 
@@ -33,10 +33,11 @@ def clean(tiny):
 def test_a_run_learns_and_is_the_plain_loop(tiny):
     """The oracle: the same steps in a dozen lines of plain torch."""
     learner = tiny.make_learner()
-    run = tiny.train(schedule=ConstantSchedule(), validate=None)
+    run = tiny.train(validate=None)
     no_decay = [p for p in learner.parameters() if p.ndim < 2]
     groups = [{"params": [p for p in learner.parameters() if p.ndim > 1]}, {"params": no_decay, "weight_decay": 0.0}]
     optimiser = torch.optim.AdamW(groups, lr=1e-2, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, tiny.CosineSchedule(warmup_steps=2).build(12))
     losses = []
     for step in range(12):
         seed_generators(5, step, 0)
@@ -45,6 +46,7 @@ def test_a_run_learns_and_is_the_plain_loop(tiny):
         loss, _ = learner.objective(learner.encoder(batch.signals), batch.mined)
         loss.backward()
         optimiser.step()
+        schedule.step()
         losses.append(loss.item())
     assert run.losses == losses
     for name, value in learner.state_dict().items():
@@ -324,6 +326,18 @@ def test_a_skipped_step_leaves_everything_as_it_was(tiny):
     torch.manual_seed(7)
     tiny.train(Watched(tiny.Encoder(), tiny.Objective(), seed=3), batches=spoil(tiny, {4}), num_steps=6)
     assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+
+
+def test_an_input_that_is_not_finite_is_never_trained_on_even_where_the_model_hides_it(tiny):
+    class Forgiving(tiny.Encoder):
+        def forward(self, signals):
+            return super().forward(torch.nan_to_num(signals))
+
+    learner = Learner(Forgiving(), tiny.Objective(), seed=3)
+    batch = next(spoil(tiny, {0})(0))
+    result = train_step(learner, torch.optim.SGD(learner.parameters(), lr=1.0), batch, tiny.World())
+    assert result.skipped
+    assert result.suspects == ("recording-0-5",)
 
 
 def test_a_gradient_that_is_not_finite_is_skipped(tiny, caplog):

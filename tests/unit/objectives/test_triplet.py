@@ -119,7 +119,7 @@ def test_collapsed_embeddings_have_finite_gradients(objective: TripletObjective 
 
 
 @pytest.mark.parametrize("objective", [TripletObjective(), MarginObjective()], ids=["triplet", "margin"])
-def test_close_embeddings_far_from_the_origin_keep_their_distances(
+def test_close_embeddings_far_from_the_origin_keep_distances(
     objective: TripletObjective | MarginObjective,
 ) -> None:
     # Large enough for torch's matrix form of distances, which cancels: 0.02 off where they are about 0.6.

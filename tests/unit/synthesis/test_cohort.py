@@ -224,3 +224,12 @@ def test_noise_is_per_electrode_and_calibrated() -> None:
     twice = _first(noise=2.0)
     ratio = np.std(twice.signal - quiet.signal) / np.std(noisy.signal - quiet.signal)
     assert ratio == pytest.approx(2.0, rel=0.1)
+
+
+def test_each_visit_has_its_own_noise() -> None:
+    size = {"num_patients": 2, "visits_min": 2, "visits_max": 2, "seed": 9, "duration_s": 5.0}
+    quiet, noisy = (list(generate(SynthesisConfig(noise=noise, **size))) for noise in (0.0, 1.0))  # type: ignore[arg-type]
+    # Differences from sample to sample, in which muscle noise outweighs wander and the gain error.
+    rough = [np.diff(loud.signal[11] - still.signal[11]) for loud, still in zip(noisy, quiet, strict=True)]
+    assert np.abs(np.corrcoef(rough) - np.eye(4)).max() < 0.4
+    np.testing.assert_array_equal(noisy[3].signal, list(generate(SynthesisConfig(noise=1.0, **size)))[3].signal)  # type: ignore[arg-type]

@@ -134,3 +134,19 @@ def test_pressure_rises_with_the_score_and_inverts() -> None:
     assert (np.diff(pressure) > 0.0).all()
     back = brentq(lambda u: float(population.pressure_of(np.array(u))) - pressure[60], -6.0, 6.0)
     assert back == pytest.approx(scores[60], abs=1e-9)
+
+
+def test_one_torso_scales_all_voltages() -> None:
+    names = [feature.name for feature in FEATURES]
+    covariance = scatter_covariance(1.0)
+    deviation = np.sqrt(np.diag(covariance))
+    correlation = covariance / np.outer(deviation, deviation)
+    assert correlation[names.index("sokolow_lyon_mv"), names.index("t_v5_mv")] == pytest.approx(0.35)
+    np.testing.assert_allclose(deviation, [feature.scatter for feature in FEATURES])
+
+
+def test_sites_see_other_pressures_at_the_same_age() -> None:
+    draws = Population(SynthesisConfig(num_sites=4, seed=5)).sample(100_000, seed=3)
+    middle = (draws.age_years > 60.0) & (draws.age_years < 65.0)
+    by_site = [draws.mpcwp_mmhg[middle & (draws.site == site)].mean() for site in range(4)]
+    assert max(by_site) - min(by_site) > 1.5

@@ -29,7 +29,7 @@ def counts() -> np.ndarray:
 def write_record(tmp_path: Path, counts: np.ndarray) -> WriteRecord:
     """Write a record through the wfdb package, and return the path of its header."""
 
-    def write(name: str = "rec", storage: str | Sequence[str] = "16", samples: np.ndarray = counts, **changes) -> Path:
+    def write(name: str = "zz7", storage: str | Sequence[str] = "16", samples: np.ndarray = counts, **changes) -> Path:
         num_leads = samples.shape[1]
         fields = {
             "fs": 500,
@@ -49,12 +49,12 @@ def write_record(tmp_path: Path, counts: np.ndarray) -> WriteRecord:
 
 @pytest.fixture
 def write_text(tmp_path: Path) -> Callable[..., Path]:
-    """Write a header of one's own words and a format 16 file of zeros beside it."""
+    """Write a header of one's own words and a file of zeros, rec.dat, beside it."""
 
-    def write(text: str | bytes, name: str = "rec", dat: bytes = bytes(24 * 100)) -> Path:
-        header = tmp_path / f"{name}.hea"
+    def write(text: str | bytes, dat: bytes = bytes(24 * 100)) -> Path:
+        header = tmp_path / "zz7.hea"  # a name that no sentence holds by chance
         header.write_bytes(text.encode() if isinstance(text, str) else text)
-        (tmp_path / f"{name}.dat").write_bytes(dat)
+        (tmp_path / "rec.dat").write_bytes(dat)
         return header
 
     return write

@@ -21,7 +21,7 @@ def archive(tmp_path: Path) -> Path:
         path = folder / f"{name}.hea"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(HEADER)
-        path.with_suffix(".dat").write_bytes(bytes(2400))
+        path.with_name("rec.dat").write_bytes(bytes(2400))
     (folder / "LICENSE.txt").write_text("rec 1 500 1200\n")
     (folder / "table.csv").write_text("a,b\n")
     (folder / "b" / "._2.hea").write_bytes(b"Mac OS X")
@@ -95,6 +95,14 @@ def test_odd_names(tmp_path: Path) -> None:
     assert all(isinstance(read(source), Recording) for source in find([folder]))
 
 
+def test_names_that_are_no_text_get_a_key_that_is(tmp_path: Path) -> None:
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/r\xffc.hea")).write_text(HEADER)
+    (tmp_path / "rec.dat").write_bytes(bytes(2400))
+    (source,) = find([tmp_path])
+    assert source.key == f"{tmp_path.name}/r\\xffc"
+    assert isinstance(read(source), Recording)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -107,7 +115,7 @@ def test_odd_names(tmp_path: Path) -> None:
             "lies in source .*archive; give only the outer",
         ),
         (lambda folder: [folder / "archive" / "b" / "2.hea", folder / "archive"], "lies in source"),
-        (lambda folder: [folder / "archive" / "b" / "2.dat"], r"is no ECG file .*for wfdb, give the \.hea"),
+        (lambda folder: [folder / "archive" / "b" / "rec.dat"], r"is no ECG file .*for wfdb, give the \.hea"),
         (lambda folder: [folder / "archive" / "b", folder / "other" / "b"], "share a name"),
     ],
 )

@@ -44,6 +44,10 @@ LINE = "rec.dat 16 200 16 0 0 0 0 I"
         ("rec 1 500 1200\nrec.dat 16 0 16 0 0 0 0 I", "gain_zero"),
         ("rec 1 500 1200\nrec.dat 16 0.0(0)/mV 16 0 0 0 0 I", "gain_zero"),
         ("rec 1 500 1200\nrec.dat 16 0e5/mV 16 0 0 0 0 I", "gain_zero"),
+        ("rec 1 500 1200\nrec.dat 16 1e-300 16 0 0 0 0 I", "gain_range"),
+        ("rec 1 500 1200\nrec.dat 16 1e300/nV 16 0 0 0 0 I", "gain_range"),
+        (f"rec 1 1e-300 1200\n{LINE}", "rate_range"),
+        (f"rec 1 1e300 1200\n{LINE}", "rate_range"),
         ("rec 1 500 1200\nrec.dat 16 -200 16 0 0 0 0 I", "gain_negative"),
         ("rec 1 500 1200\nrec.dat 16 200/mmHg 16 0 0 0 0 I", "unknown_unit"),
         ("rec 1 500 1200\nrec.dat 16 200/NU 16 0 0 0 0 I", "unknown_unit"),
@@ -67,8 +71,8 @@ def test_bad_headers(write_text, refusal, text: str | bytes, reason: str) -> Non
     "file",
     [
         "../secret.dat", "/etc/passwd", "sub/secret.dat", "..", ".", "~", "-", "http://example.org/rec.dat",
-        "s3://bucket/rec.dat", "file:///etc/passwd", "C:\\rec.dat", "a\\b.dat", "rec.dat;x", "r\u00e9c.dat", "|cat", "%2e%2e",
-        "x" * 300,
+        "s3://bucket/rec.dat", "file:///etc/passwd", "C:\\rec.dat", "a\\b.dat", "rec.dat;x", "r\u00e9c.dat", "|cat",
+        "%2e%2e", "x" * 300,
     ],
 )  # fmt: skip
 def test_names_that_leave_the_folder_are_never_opened(tmp_path: Path, monkeypatch, refusal, file: str) -> None:

@@ -1,0 +1,186 @@
+"""Reading: what was written, a row group at a time; and what is damaged ends in an error that names the file."""
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hemometric.corpus import Corpus, open_corpus
+from hemometric.errors import IntegrityError, UsageError
+
+
+def test_opens_with_the_hash_of_its_manifest(whole_corpus: Path) -> None:
+    corpus = open_corpus(whole_corpus)
+    assert corpus.hash == hashlib.sha256((whole_corpus / "manifest.json").read_bytes()).hexdigest()
+    assert corpus.path == whole_corpus
+
+
+def test_table_and_recordings_agree_split_by_split(whole_corpus: Path) -> None:
+    corpus = open_corpus(whole_corpus)
+    everything = corpus.table()
+    assert "signal" not in everything.column_names
+    assert everything.num_rows == corpus.manifest.counts.accepted
+    for split, counts in corpus.manifest.counts.splits.items():
+        rows = [row for row, _ in corpus.recordings([split])]
+        assert rows == corpus.table([split]).to_pylist()
+        assert len(rows) == counts.recordings
+        assert {row["split"] for row in rows} == {split}
+    assert corpus.table(["train"], ["label.superclasses"]).column_names == ["label.superclasses"]
+
+
+def test_one_recording_by_its_id(whole_corpus: Path) -> None:
+    corpus = open_corpus(whole_corpus)
+    row, expected = list(corpus.recordings())[-3]
+    found = corpus.recording(row["recording_id"])
+    assert found.key == expected.key == row["recording_id"]
+    assert found.patient_id == row["patient"]
+    assert np.array_equal(found.signal, expected.signal)
+    with pytest.raises(UsageError, match="no recording 'nobody'"):
+        corpus.recording("nobody")
+
+
+def test_unknown_splits_and_columns_are_proposed(whole_corpus: Path) -> None:
+    corpus = open_corpus(whole_corpus)
+    with pytest.raises(UsageError, match="did you mean 'validation'"):
+        corpus.table(["validations"])
+    with pytest.raises(UsageError, match="did you mean 'age_years'"):
+        corpus.table(columns=["age_year"])
+    with pytest.raises(UsageError, match="no column 'signal'"):
+        corpus.table(columns=["signal"])
+    with pytest.raises(UsageError):
+        next(corpus.recordings(["tset"]))
+
+
+def test_one_row_group_in_memory_at_a_time(whole_corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    corpus = open_corpus(whole_corpus)
+    path = whole_corpus / corpus.manifest.shards[0].path
+    assert pq.ParquetFile(path).metadata.row_group(0).num_rows <= 256
+    monkeypatch.setattr(pq.ParquetFile, "read", None)  # a whole shard at once would need it
+    assert sum(1 for _ in corpus.recordings()) == corpus.manifest.counts.accepted
+
+
+def test_places_without_a_corpus(tmp_path: Path, corpus_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("")
+    for place, sentence in (("nowhere", "does not exist"), ("empty", "is no corpus"), ("file", "is a file")):
+        with pytest.raises(UsageError, match=sentence) as caught:
+            open_corpus(tmp_path / place)
+        assert "\n" not in str(caught.value)
+    (corpus_path / "_SUCCESS").unlink()
+    with pytest.raises(UsageError, match="is not finished"):
+        open_corpus(corpus_path)
+
+
+def test_another_schema_version_is_a_question_of_usage(corpus_path: Path, rewrite_manifest) -> None:
+    rewrite_manifest(corpus_path, lambda content: content.update(schema_version=99))
+    with pytest.raises(UsageError, match="has schema version 99 and this hemometric reads 1"):
+        open_corpus(corpus_path)
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", "{}", "", '{"schema_version": 1}', "[" * 100_000, '{"schema_version": 1, "x": 2}']
+)
+def test_a_manifest_that_is_none(corpus_path: Path, text: str) -> None:
+    (corpus_path / "manifest.json").write_text(text)
+    (corpus_path / "_SUCCESS").write_text(hashlib.sha256(text.encode()).hexdigest())
+    with pytest.raises(IntegrityError, match=r"manifest\.json"):
+        open_corpus(corpus_path)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.999])
+def test_a_flipped_byte_in_the_manifest(corpus_path: Path, share: float) -> None:
+    path = corpus_path / "manifest.json"
+    content = bytearray(path.read_bytes())
+    content[int(share * len(content))] ^= 4
+    path.write_bytes(content)
+    with pytest.raises(IntegrityError, match=r"manifest\.json is not the file that was written"):
+        open_corpus(corpus_path)
+    path.unlink()
+    with pytest.raises(IntegrityError, match=r"manifest\.json is missing"):
+        open_corpus(corpus_path)
+
+
+def test_a_flipped_byte_in_a_shard_never_gives_another_signal(corpus_path: Path) -> None:
+    corpus = open_corpus(corpus_path)
+    shard = corpus.manifest.shards[0]
+    one = Corpus(corpus_path, corpus.manifest.model_copy(update={"shards": (shard,)}), corpus.hash)
+    expected = [(row, recording.counts.tobytes()) for row, recording in one.recordings()]
+    path = corpus_path / shard.path
+    original = path.read_bytes()
+    refused = 0
+    places = np.random.default_rng(0).integers(0, len(original), 120).tolist()
+    for place in [0, 4, len(original) - 1, len(original) - 300, *places]:
+        damaged = bytearray(original)
+        damaged[place] ^= 0x10
+        path.write_bytes(damaged)
+        try:
+            found = [(row, recording.counts.tobytes()) for row, recording in one.recordings()]
+        except IntegrityError as error:
+            assert str(path) in str(error)
+            refused += 1
+        else:
+            assert found == expected
+    assert refused > 115
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99])
+def test_a_shard_cut_short(corpus_path: Path, share: float, rewrite_manifest) -> None:
+    path = corpus_path / open_corpus(corpus_path).manifest.shards[0].path
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    with pytest.raises(IntegrityError, match=r"part-00000\.parquet has \d+ bytes"):
+        list(open_corpus(corpus_path).recordings())
+    rewrite_manifest(corpus_path, lambda content: content["shards"][0].update(num_bytes=path.stat().st_size))
+    with pytest.raises(IntegrityError, match=r"part-00000\.parquet is damaged"):
+        list(open_corpus(corpus_path).recordings())
+
+
+def test_a_missing_shard_matters_only_to_its_split(corpus_path: Path) -> None:
+    shutil.rmtree(corpus_path / "shards" / "test")
+    corpus = open_corpus(corpus_path)
+    assert sum(1 for _ in corpus.recordings(["train", "validation"])) > 0
+    assert corpus.table(["train"]).num_rows > 0
+    with pytest.raises(IntegrityError, match=r"test/part-00000\.parquet is missing"):
+        corpus.table()
+
+
+def test_extension_types_are_refused_before_they_are_read(corpus_path: Path, replace_shard) -> None:
+    shard = open_corpus(corpus_path).manifest.shards[0]
+    table = pq.read_table(corpus_path / shard.path)
+    tensors = pa.FixedShapeTensorArray.from_numpy_ndarray(np.zeros((len(table), 2)))
+    for other in (
+        table.append_column("extra", tensors),
+        table.set_column(table.column_names.index("age_years"), "age_years", tensors),
+        table.append_column("extra", pa.StructArray.from_arrays([tensors], ["inner"])),
+    ):
+        path = replace_shard(corpus_path, 0, other)
+        for read in (lambda c: list(c.recordings()), lambda c: c.table()):
+            with pytest.raises(IntegrityError, match="extension type") as caught:
+                read(open_corpus(corpus_path))
+            assert str(path) in str(caught.value)
+
+
+def test_columns_that_the_manifest_does_not_promise(corpus_path: Path, replace_shard) -> None:
+    shard = open_corpus(corpus_path).manifest.shards[0]
+    table = pq.read_table(corpus_path / shard.path)
+    cases = [
+        (table.append_column("name", pa.array(["x"] * len(table))), "has the unexpected name"),
+        (table.drop_columns(["sex"]), "lacks sex"),
+        (table.select(table.column_names[::-1]), "types or order differ"),
+    ]
+    for other, sentence in cases:
+        replace_shard(corpus_path, 0, other)
+        with pytest.raises(IntegrityError, match=sentence):
+            list(open_corpus(corpus_path).recordings())
+
+
+def test_a_signal_of_another_length_than_its_row_says(corpus_path: Path, replace_shard) -> None:
+    shard = open_corpus(corpus_path).manifest.shards[0]
+    table = pq.read_table(corpus_path / shard.path)
+    position = table.column_names.index("num_samples")
+    longer = pa.array([n + 1 for n in table["num_samples"].to_pylist()], pa.int32())
+    replace_shard(corpus_path, 0, table.set_column(position, table.schema.field("num_samples"), longer))
+    with pytest.raises(IntegrityError, match="does not hold 12 x"):
+        list(open_corpus(corpus_path).recordings())
