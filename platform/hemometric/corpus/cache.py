@@ -197,7 +197,9 @@ class Cache:
         head = self._note["signals_bytes"] - len(self) * row_bytes
         # Read, not mapped: pages of a mapping that were touched would count as this process's memory.
         with (self.folder / SIGNALS).open("rb") as file:
-            return all(zlib.crc32(os.pread(file.fileno(), row_bytes, head + row * row_bytes)) == sums[row] for row in chosen)
+            return all(
+                zlib.crc32(os.pread(file.fileno(), row_bytes, head + row * row_bytes)) == sums[row] for row in chosen
+            )
 
     def _text(self, name: str) -> npt.NDArray[np.str_]:
         return np.asarray(pc.fill_null(self._rows[name], "").to_pylist(), dtype=np.str_)

@@ -107,7 +107,9 @@ def cut_shards(rows: pa.Table, units: Sequence[str], shard_bytes: int) -> list[S
     patient = pc.rank(rows["patient"].combine_chunks(), tiebreaker="dense").to_numpy()
     plans: list[ShardPlan] = []
     for name in SPLITS:
-        inside = np.flatnonzero(pc.equal(rows["split"], name).to_numpy())  # contiguous, for rows are sorted by split first
+        inside = np.flatnonzero(
+            pc.equal(rows["split"], name).to_numpy()
+        )  # contiguous, for rows are sorted by split first
         if not inside.size:
             continue
         spans = [

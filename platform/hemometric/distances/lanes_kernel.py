@@ -219,9 +219,10 @@ def solve_lanes(shape: Any, queries: Any, others: Any, tasks: Any, window: Any, 
                     _move(shape, corner, 0, next_corner, 0)
                     _move(shape, next_corner, 0, left, (i + num_rows) * num_lanes)
                     begin, end = max(tile_start, i - window), min(tile_end, i + num_rows + window)
-                    if begin > tile_start:  # the band begins inside the tile: nothing lies to its left
+                    if begin > tile_start:
+                        # The band begins inside the tile: no tile before has reached these rows, so all is infinite
+                        # to their left, and the cell above and before stands in the row above.
                         _move(shape, corner, 0, above, (begin - 1 - tile_start) * num_lanes)
-                        left[i + 1 : i + num_rows + 1] = _INFINITY
                     inner = min(max(begin, i + num_rows - 1 - window), end)
                     outer = max(inner, min(end, i + window + 1))
                     if begin < inner:

@@ -47,7 +47,7 @@ class RelativeLoss(nn.Module):
         unit = functional.normalize(z_all, dim=1)
         similarity = unit @ unit.T / self.temperature
 
-        # Along each row from near to far; what may not attract goes to the end and takes no part.
+        # Along each row from near to far. What may not attract goes to the end: it has none farther, hence no term.
         far = torch.where(mined.valid, mined.distances, torch.inf)
         ordered, order = torch.sort(far, dim=1, stable=True)
         attracts = mined.valid.gather(1, order)
@@ -55,7 +55,7 @@ class RelativeLoss(nn.Module):
         near_to_far = similarity.gather(1, order)
 
         log_sum, num_negatives = _of_the_farther(near_to_far, repels, ordered, -1.0 / self.temperature - _BELOW_ALL)
-        counted = attracts & (num_negatives > 0)
+        counted = num_negatives > 0
         # -log(exp(s) / (exp(s) + sum over farther exp(s'))) = softplus(logsumexp over farther - s)
         terms = functional.softplus(log_sum - near_to_far)
         num_terms = counted.sum()

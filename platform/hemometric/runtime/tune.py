@@ -71,6 +71,8 @@ def _search(config: TuneRun, parent: str | None) -> None:
             # Recorded trials come first: finished ones answer from their folders, cut-off ones go on.
             search_alg=OptunaSearch(
                 space(config.search),
+                metric=SCORE,
+                mode="min",
                 points_to_evaluate=known or None,
                 sampler=optuna.samplers.TPESampler(seed=config.seed + len(known)),
             ),

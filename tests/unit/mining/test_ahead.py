@@ -142,6 +142,31 @@ def test_an_iterator_that_nobody_holds_ends_and_frees_its_items() -> None:
     assert [reference() for reference in alive] == [None, None]
 
 
+def test_a_waiting_thread_keeps_no_item_alive() -> None:
+    class Item:
+        pass
+
+    made: list[weakref.ref[Item]] = []
+
+    def make(step: int) -> Item:
+        item = Item()
+        made.append(weakref.ref(item))
+        return item
+
+    with Ahead(make, 0, 2) as ahead:
+        until(lambda: len(made) == 1)
+        next(ahead)  # taken and dropped
+        until(lambda: len(made) == 2 and ahead._shelf.finished)
+        gc.collect()
+        assert made[0]() is None
+    with Ahead(make, 0, None, depth=2) as held:
+        until(lambda: len(held._shelf.items) == 2)
+        with held._shelf.changed:  # no place becomes free meanwhile
+            held._shelf.items.pop()
+            newest = made[-1]
+            until(lambda: newest() is None)
+
+
 def test_an_interrupt_while_waiting_loses_nothing() -> None:
     released = threading.Event()
     ahead = Ahead(lambda step: released.wait() and step, 0, None)

@@ -32,6 +32,12 @@ def test_share_of_the_most_used_twentieth() -> None:
     }
 
 
+def test_a_part_of_a_recording_counts_as_one() -> None:
+    counter = HubCounter()
+    counter.update(mined([1, 2, 3, 4], [7, 7, 8, 9], 30), [f"r{i}" for i in range(30)])  # 1.5 recordings: two
+    assert counter.share() == pytest.approx(3 / 4)
+
+
 def test_recordings_are_counted_by_id_wherever_they_lie() -> None:
     counter = HubCounter()
     counter.update(mined([0], [1], 3), ["a", "b", "c"])

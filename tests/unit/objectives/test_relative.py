@@ -65,13 +65,13 @@ def test_by_hand_the_nearer_attracts_and_only_the_farther_repels() -> None:
     distances = torch.tensor([[0.0, 1.0, 2.0], [1.0, 0.0, 1.0], [2.0, 1.0, 0.0]])
     none = torch.zeros(0, dtype=torch.int64)
     mined = Mined(none, none, none, distances, pairs, pairs)
-    z = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]], requires_grad=True)
+    z = torch.tensor([[1.0, 0.0], [0.6, 0.8], [-1.0, 0.0]], requires_grad=True)
     loss, parts = RelativeObjective(temperature=1.0).build()(z, mined)
-    # Anchor 0: to 1 (cosine 0) against 2 (cosine -1); anchor 2 alike; anchor 1 has equals, hence no farther one.
-    assert loss.item() == pytest.approx(math.log1p(math.exp(-1.0)))
+    # Anchor 0: to 1 (cosine .6) against 2 (-1); anchor 2: to 1 (-.6) against 0 (-1); anchor 1 has equals, none farther.
+    assert loss.item() == pytest.approx((math.log1p(math.exp(-1.6)) + math.log1p(math.exp(-0.4))) / 2)
     assert float(parts["num_terms"]) == 2
-    assert float(parts["nearest_similarity"]) == pytest.approx(0.0)
-    assert float(parts["mean_similarity"]) == pytest.approx((0 + 0 - 1 - 1 + 0 + 0) / 6)
+    assert float(parts["nearest_similarity"]) == pytest.approx((0.6 + 0.6 - 0.6) / 3)
+    assert float(parts["mean_similarity"]) == pytest.approx(-1 / 3)
 
 
 @pytest.mark.parametrize("ties", [False, True])
