@@ -103,7 +103,11 @@ def test_a_library_has_one_home(library: str, home: str) -> None:
 
 
 def test_the_front_door_imports_nothing_early() -> None:
-    assert not [name for name, _, early in imports(PACKAGE / "__init__.py") if early and name != "__future__" and name != "typing"]
+    assert not [
+        name
+        for name, _, early in imports(PACKAGE / "__init__.py")
+        if early and name != "__future__" and name != "typing"
+    ]
 
 
 def test_the_source_root_is_no_package() -> None:
@@ -116,13 +120,21 @@ def test_the_top_level_is_the_one_of_the_design() -> None:
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split()
     files = listed or [str(path.relative_to(ROOT)) for path in ROOT.rglob("*") if ".venv" not in path.parts]
     folders = {path.split("/")[0] for path in files if "/" in path and not path.startswith(".")}
-    assert folders <= {"platform", "jobs", "configs", "cluster", "tests"} | {p for p in folders if p.endswith("-output")}
+    assert folders <= {"platform", "jobs", "configs", "cluster", "tests"} | {
+        p for p in folders if p.endswith("-output")
+    }
 
 
 def test_jobs_are_short_and_named_after_their_job() -> None:
     scripts = sorted((ROOT / "jobs").glob("*.py"))
     assert {script.stem for script in scripts} == {
-        "ingest", "pretrain", "finetune", "tune", "embed", "predict", "evaluate",
+        "ingest",
+        "pretrain",
+        "finetune",
+        "tune",
+        "embed",
+        "predict",
+        "evaluate",
     }
     for script in scripts:
         text = script.read_text(encoding="utf-8")

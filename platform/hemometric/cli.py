@@ -1,4 +1,4 @@
-"""`hemometric …`: thin commands over `runs` and `runtime`, with one sentence and an exit code for whatever goes wrong."""
+"""`hemometric …`: thin commands over `runs` and `runtime`; whatever goes wrong is one sentence and an exit code."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ app = typer.Typer(
 config_app = typer.Typer(help="Check and show configs.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
 
-Overrides = Annotated[list[str] | None, typer.Argument(metavar="[FIELD=VALUE]...", help="Fields to set, such as miner.window=0.1.")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[FIELD=VALUE]...", help="Fields to set, such as miner.window=0.1.")
+]
 ConfigFile = Annotated[Path | None, typer.Option("--config", "-c", help="A YAML file such as those under configs/.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the whole traceback of an error.")]
 
@@ -50,8 +52,10 @@ def guarded(action: Callable[[], Any], *, debug: bool = False) -> int:
     except typer.Exit as stop:
         return int(stop.exit_code)
     except (typer.Abort, KeyboardInterrupt) as error:
-        return _report(error, "interrupted; the same command goes on where it stopped", InterruptedRunError.exit_code, debug)
-    except Exception as error:
+        return _report(
+            error, "interrupted; the same command goes on where it stopped", InterruptedRunError.exit_code, debug
+        )
+    except Exception as error:  # noqa: BLE001 - the last resort of a command line
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # click's own usage errors
             return _report(error, f"{error.format_message()} (see --help)", UsageError.exit_code, debug)
         return _report(error, f"unexpected {type(error).__name__}; run again with --debug to see where", 1, debug)
@@ -85,12 +89,16 @@ def launch(job: str, config: Any) -> None:
         typer.echo(line)
 
 
-@app.command(epilog="Example: hemometric ingest archive/ptbxl/records500 --out corpus --table archive/ptbxl/ptbxl_database.csv")
+@app.command(
+    epilog="Example: hemometric ingest archive/ptbxl/records500 --out corpus --table archive/ptbxl/ptbxl_database.csv"
+)
 def ingest(
     sources: Annotated[list[str] | None, typer.Argument(help="Folders or files of ECGs, then any field=value.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the corpus.")] = None,
     table: Annotated[Path | None, typer.Option(help="CSV or Parquet of labels; PTB-XL's is found by itself.")] = None,
-    key: Annotated[Path | None, typer.Option(help="Key file of the pseudonyms; made, and its place said, where none is.")] = None,
+    key: Annotated[
+        Path | None, typer.Option(help="Key file of the pseudonyms; made, and its place said, where none is.")
+    ] = None,
     config: ConfigFile = None,
     debug: Debug = False,
 ) -> None:
@@ -139,7 +147,9 @@ def synthesise(
         typer.echo(line)
 
 
-@app.command(epilog="Example: hemometric pretrain --config configs/pretrain/laptop.yaml corpus=corpus out=runs/pretrain")
+@app.command(
+    epilog="Example: hemometric pretrain --config configs/pretrain/laptop.yaml corpus=corpus out=runs/pretrain"
+)
 def pretrain(overrides: Overrides = None, config: ConfigFile = None, debug: Debug = False) -> None:
     """Pretrain an encoder by metric learning on DTW-mined triplets (Ray Train)."""
     launch("pretrain", decode_job("pretrain", config, overrides or [], {}))
@@ -164,7 +174,11 @@ Out = Annotated[Path | None, typer.Option(help="Folder to write.")]
 
 @app.command(epilog="Example: hemometric embed --model runs/pretrain/model --corpus corpus --out embeddings")
 def embed(
-    overrides: Overrides = None, model: Model = None, corpus: Corpus = None, out: Out = None, config: ConfigFile = None,
+    overrides: Overrides = None,
+    model: Model = None,
+    corpus: Corpus = None,
+    out: Out = None,
+    config: ConfigFile = None,
     debug: Debug = False,
 ) -> None:
     """Write the embedding of every recording to Parquet (Ray Data)."""
@@ -173,7 +187,11 @@ def embed(
 
 @app.command(epilog="Example: hemometric predict --model runs/tune/model --corpus corpus --out predictions")
 def predict(
-    overrides: Overrides = None, model: Model = None, corpus: Corpus = None, out: Out = None, config: ConfigFile = None,
+    overrides: Overrides = None,
+    model: Model = None,
+    corpus: Corpus = None,
+    out: Out = None,
+    config: ConfigFile = None,
     debug: Debug = False,
 ) -> None:
     """Write the estimate of every recording (mmHg, or a probability) to Parquet (Ray Data)."""

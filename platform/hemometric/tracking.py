@@ -68,7 +68,9 @@ class MlflowTracker:
             self._client.log_batch(self.run_id, metrics=[Metric(n, v, _now_ms(), s) for n, v, s in batch])
         except (MlflowException, OSError) as error:
             if len(self._waiting) == len(values):
-                log.warning("tracking does not answer (%s); training goes on, %d values wait", type(error).__name__, len(batch))
+                log.warning(
+                    "tracking does not answer (%s); training goes on, %d values wait", type(error).__name__, len(batch)
+                )
         else:
             self._waiting = self._waiting[1000:]
 
@@ -146,7 +148,9 @@ def _experiment(client: MlflowClient, config: TrackingConfig, folder: Path) -> s
     found = client.get_experiment_by_name(config.experiment)
     if found is None:
         # Without a place of its own, MLflow would put artifacts into the current folder.
-        artifacts = None if config.uri and not config.uri.startswith("sqlite:") else (folder / "mlartifacts").resolve().as_uri()
+        artifacts = (
+            None if config.uri and not config.uri.startswith("sqlite:") else (folder / "mlartifacts").resolve().as_uri()
+        )
         try:
             return str(client.create_experiment(config.experiment, artifact_location=artifacts))
         except MlflowException:  # another process was first

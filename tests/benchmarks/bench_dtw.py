@@ -21,9 +21,10 @@ os.environ["OMP_NUM_THREADS"] = "1"  # read when the peers' libraries are loaded
 
 import numpy as np
 from dtaidistance import dtw_ndim
+from tslearn.metrics import cdist_dtw
+
 from hemometric import demo
 from hemometric.distances import pairwise, warm_up
-from tslearn.metrics import cdist_dtw
 
 LENGTHS = (250, 500, 1000)
 LEADS = (8, 12)

@@ -35,7 +35,9 @@ def fingerprint(config: Config) -> str:
 def _essence(value: Any) -> Any:
     if isinstance(value, Config):
         fields = type(value).model_fields
-        return {name: _essence(getattr(value, name)) for name, field in fields.items() if PLACEMENT not in field.metadata}
+        return {
+            name: _essence(getattr(value, name)) for name, field in fields.items() if PLACEMENT not in field.metadata
+        }
     if isinstance(value, dict):
         return {str(key): _essence(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -62,7 +62,8 @@ def _apply(data: dict[str, Any], override: str) -> dict[str, Any]:
     if not equals or not all(keys):
         raise UsageError(f"override {override!r}: write it as field.subfield=value")
     value = read_yaml(f"value: {text}" if text.strip() else "value: null", source=f"override {name}")[0]["value"]
-    return _with(data, keys, value, override)
+    result: dict[str, Any] = _with(data, keys, value, override)
+    return result
 
 
 def _with(level: Any, keys: Sequence[str], value: Any, override: str) -> Any:
@@ -81,9 +82,7 @@ def _with(level: Any, keys: Sequence[str], value: Any, override: str) -> Any:
     return held
 
 
-def _sentence(
-    model: type[BaseModel], error: Any, source: str, lines: Lines, overridden: set[tuple[str, ...]]
-) -> str:
+def _sentence(model: type[BaseModel], error: Any, source: str, lines: Lines, overridden: set[tuple[str, ...]]) -> str:
     location = tuple(error["loc"])
     path = _without_tags(location, lines)
     field = ".".join(str(part) for part in path) or "the file"
@@ -138,7 +137,9 @@ def fields_at(model: Any, location: Sequence[Any]) -> list[str]:
             if field is not None:
                 below += _models(field.annotation)
         if not below:  # a union tag or a position in a list: the same models, narrowed by tag where it fits
-            tagged = [m for m in models if "kind" in m.model_fields and part in get_args(m.model_fields["kind"].annotation)]
+            tagged = [
+                m for m in models if "kind" in m.model_fields and part in get_args(m.model_fields["kind"].annotation)
+            ]
             below = tagged or models
         models = below
     return sorted({name for candidate in models for name in candidate.model_fields})

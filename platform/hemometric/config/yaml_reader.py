@@ -57,6 +57,7 @@ def read_yaml(text: str, *, source: str) -> tuple[dict[str, Any], Lines]:
     if not isinstance(data, dict):
         raise UsageError(f"{source}: expected a mapping of fields (``name: value``), found {type(data).__name__}")
     lines: Lines = {}
+    assert node is not None  # noqa: S101 - a mapping has a node
     _collect_lines(node, (), lines, source)
     return data, lines
 

@@ -44,7 +44,12 @@ def run(out: Path, say: Callable[[str], None] = print) -> None:
             "ingest-ptbxl",
             {"sources": [str(DATA / "ptbxl" / "records100")], "out": str(out / "corpora" / "ptbxl"), "key": str(key)},
         )
-        step("A synthetic cohort with planted wedge pressures", "synthesise", "synthesise", {"out": str(out / "synthetic")})
+        step(
+            "A synthetic cohort with planted wedge pressures",
+            "synthesise",
+            "synthesise",
+            {"out": str(out / "synthetic")},
+        )
         step(
             "It enters by the same door",
             "ingest",
@@ -76,7 +81,9 @@ def run(out: Path, say: Callable[[str], None] = print) -> None:
         )
         for job, model, corpus in (("embed", "pretrain", "ptbxl"), ("predict", "tune", "synthetic")):
             step(
-                {"embed": "Embeddings of every real ECG", "predict": "An estimate in mmHg for every synthetic ECG"}[job],
+                {"embed": "Embeddings of every real ECG", "predict": "An estimate in mmHg for every synthetic ECG"}[
+                    job
+                ],
                 job,
                 None,
                 {
@@ -90,7 +97,7 @@ def run(out: Path, say: Callable[[str], None] = print) -> None:
             )
         step("Scores beside their controls, in one report", "evaluate", "evaluate", _evaluation_paths(out))
     say("")
-    say(f"Done in {time.monotonic() - began_s:.0f} s. On this many ECGs the figures show that the line works, not how good it is.")
+    say(f"Done in {time.monotonic() - began_s:.0f} s. So few ECGs show that the line works, not how good it can be.")
     for name, path in (
         ("report", out / "report" / "report.html"),
         ("encoder", out / "runs" / "pretrain" / "model"),

@@ -78,7 +78,9 @@ def open_run_folder(config: TrainingRun, identity: str) -> Path:
         raise UsageError(
             f"out: {folder} holds a run of another config, corpus or model; choose another out, or remove the folder"
         )
-    if not marker.is_file() and any(path.name != "mlflow.db" for path in folder.iterdir() if not path.name.startswith(".")):
+    if not marker.is_file() and any(
+        path.name != "mlflow.db" for path in folder.iterdir() if not path.name.startswith(".")
+    ):
         raise UsageError(f"out: {folder} is not empty and holds no run; choose another folder")
     write_text(folder / "config.yaml", dump(config))
     write_text(marker, identity + "\n")

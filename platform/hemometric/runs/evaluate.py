@@ -35,7 +35,18 @@ from hemometric.runs.predict import PredictRun, predict
 from hemometric.runs.records import write_summary
 from hemometric.runs.run_figures import pretrain_section, tune_section
 from hemometric.runs.shardwise import Map, read_output
-from hemometric.runs.studies import PRETRAINED, RANDOM, TRAINED, Outcome, Rows, Study, joined, read_reachable, score
+from hemometric.runs.studies import (
+    PRETRAINED,
+    RANDOM,
+    TRAINED,
+    Outcome,
+    Rows,
+    Study,
+    joined,
+    read_reachable,
+    score,
+    titled,
+)
 
 OpenMap = Callable[[ShardwiseRun], Callable[[], AbstractContextManager[Map | None]]]
 """From a shard-wise run to what deals its shards: to workers, or to nobody."""
@@ -99,7 +110,10 @@ def evaluate(config: EvaluateRun, open_map: OpenMap) -> list[str]:
             sentence, key = _headline(study, outcome, reachable)
             summary.append(sentence)
             keys.append(key)
-        facts += [(f"corpus of {study.name!r}", corpus.hash[:16]), (f"encoder of {study.name!r}", load(study.encoder).hash[:16])]
+        facts += [
+            (f"corpus of {study.name!r}", corpus.hash[:16]),
+            (f"encoder of {study.name!r}", load(study.encoder).hash[:16]),
+        ]
     sections += [pretrain_section(config.pretrain)] if config.pretrain is not None else []
     sections += [tune_section(config.tune)] if config.tune is not None else []
     facts.append(("test split", "read once, after every choice was made on the validation split"))
@@ -155,15 +169,24 @@ def _rows(config: EvaluateRun, study: Study, number: int, corpus: Corpus, open_m
 
 def _parts(study: Study, rows: Rows, outcomes: list[Outcome], reachable: dict[str, float]) -> list[Part]:
     counts = ", ".join(f"{int(rows.mask(split).sum())} {split}" for split in ("train", "validation", "test"))
-    parts: list[Part] = [Text(f"Recordings: {counts}. Probes are fitted on the training split, their penalty is chosen on "
-                              "the validation split, and scores are of the test split.")]
+    parts: list[Part] = [
+        Text(
+            f"Recordings: {counts}. Probes are fitted on the training split, their penalty is chosen on "
+            "the validation split, and scores are of the test split."
+        )
+    ]
     if reachable:
-        listed = ", ".join(f"{name} {value:.3g}" for name, value in sorted(reachable.items()))
-        parts.append(Text(f"The best that any estimator could reach on this cohort, by its construction: {listed}.", "note"))
+        listed = (
+            f"RMSE {reachable['rmse_mmhg']:.2f} mmHg, r {reachable['r']:.2f}, AUROC {reachable['auroc_above_15']:.3f} "
+            f"above 15 mmHg and {reachable['auroc_above_18']:.3f} above 18 mmHg"
+        )
+        parts.append(
+            Text(f"The best that any estimator could reach on this cohort, by its construction: {listed}.", "note")
+        )
     for outcome in outcomes:
         task = outcome.task
         unit = "" if task.kind == "codes" else task.unit
-        title = f"{task.label} > {task.threshold:g} {unit}".strip() if task.kind == "threshold" else task.label
+        title = titled(task)
         if outcome.codes:
             title = f"{title} ({', '.join(outcome.codes)})"
         parts.append(outcome.comparison.table(title, unit))
@@ -177,7 +200,7 @@ def _figures(outcome: Outcome, title: str, unit: str) -> list[Part]:
     known = ~np.isnan(outcome.truth)
     best = TRAINED if TRAINED in outcome.predicted else PRETRAINED
     if outcome.task.kind == "regression":
-        figure = predicted_against_true(outcome.truth[known], outcome.predicted[best][known], name=outcome.task.label, unit=unit)
+        figure = predicted_against_true(outcome.truth[known], outcome.predicted[best][known], name=title, unit=unit)
         return [picture(figure, alt=f"Predicted against true {title}", caption=f"{best}, test split.", width="half")]
     if outcome.task.kind == "threshold":
         intervals = {row.system: row.scores["auroc"] for row in outcome.comparison.rows}
@@ -191,7 +214,9 @@ def _projection(study: Study, rows: Rows) -> Part:
     task = study.tasks[0]
     values = rows.table[f"label.{task.label}"].to_pylist()
     if task.kind == "codes":
-        colours = np.asarray([None if not found else found[0] if len(found) == 1 else "several" for found in values], dtype=object)
+        colours = np.asarray(
+            [None if not found else found[0] if len(found) == 1 else "several" for found in values], dtype=object
+        )
     else:
         colours = np.asarray([np.nan if value is None else float(value) for value in values])
     figure = embedding_projection(rows.embeddings[PRETRAINED], colours, name=task.label)
@@ -211,14 +236,17 @@ def _headline(study: Study, outcome: Outcome, reachable: dict[str, float]) -> tu
     found, difference = row.scores[first.name], row.differences[first.name]
     task = outcome.task
     unit = f" {task.unit}" if task.kind == "regression" and first.in_label_unit else ""
-    what = f"{task.label} > {task.threshold:g}" if task.kind == "threshold" else task.label
+    what = titled(task)
     sentence = (
-        f"{study.name}, {what}: {first.title} {found.estimate:.3g}{unit} [{found.low:.3g}, {found.high:.3g}] for the {system}; "
+        f"{study.name}, {what}: {first.title} {found.estimate:.3g}{unit} [{found.low:.3g}, {found.high:.3g}] "
+        f"for the {system}; "
         f"{difference.estimate:+.3g} [{difference.low:+.3g}, {difference.high:+.3g}] against {comparison.baseline} "
         f"({comparison.num_recordings} recordings of {comparison.num_patients} patients)"
     )
     limit = reachable.get("rmse_mmhg") if task.kind == "regression" else None
     if limit is not None:
         sentence += f"; the best reachable is {limit:.3g}{unit}"
-    key = KeyFigure(f"{found.estimate:.3g}{unit}", f"{first.title}, {what}", f"95 % interval {found.low:.3g} to {found.high:.3g}")
+    key = KeyFigure(
+        f"{found.estimate:.3g}{unit}", f"{first.title}, {what}", f"95 % interval {found.low:.3g} to {found.high:.3g}"
+    )
     return sentence + ".", key

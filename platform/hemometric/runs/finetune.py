@@ -27,8 +27,8 @@ from hemometric.runs.training import (
     check_batches,
     checkpoint_store,
     is_finished,
-    open_cache,
     lasting,
+    open_cache,
     provenance,
     run_identity,
 )
@@ -126,15 +126,15 @@ def finetune(config: FinetuneRun, world: World | None = None, hooks: Hooks | Non
         model_hash = pretrained.hash
         began_anew = load_trunk(pretrained, encoder)
         if began_anew and world.is_main:
-            log.warning("the pretrained model does not hold these as they are now; they begin anew: %s", ", ".join(began_anew))
+            log.warning(
+                "the pretrained model does not hold these as they are now; they begin anew: %s", ", ".join(began_anew)
+            )
             hooks.tracker.tags({"began_anew": ", ".join(began_anew)})
     if config.freeze:
         encoder.requires_grad_(requires_grad=False)
     head = config.head.build(config.encoder.embedding_dim, config.encoder.norm)
     # Targets stay in the label's unit: the label miner's tolerance is in mmHg. The objective standardises them.
-    objective = config.objective.build(
-        scale_mean=task.scale_mean, scale_sd=task.scale_sd, threshold=task.threshold
-    )
+    objective = config.objective.build(scale_mean=task.scale_mean, scale_sd=task.scale_sd, threshold=task.threshold)
     learner = Learner(encoder, objective, seed=config.seed, head=head)
     outcome = fit(
         learner,

@@ -91,7 +91,9 @@ def summary(manifest: Manifest) -> list[str]:
     if counts.nulled:
         nulled = ", ".join(f"{field} {count}" for field, count in sorted(counts.nulled.items()))
         lines.append(f"values out of range, now absent: {nulled}")
-    splits = ", ".join(f"{name} {split.recordings} of {split.patients} patients" for name, split in counts.splits.items())
+    splits = ", ".join(
+        f"{name} {split.recordings} of {split.patients} patients" for name, split in counts.splits.items()
+    )
     lines.append(f"splits: {splits}")
     if counts.labels:
         lines.append("labels: " + ", ".join(f"{name} on {count}" for name, count in sorted(counts.labels.items())))

@@ -18,10 +18,8 @@ def verify_corpus(path: Path) -> list[str]:
     """Hash every file again; an error is raised for the first that is wrong."""
     manifest = verify(path)
     counts = manifest.counts
-    return [
-        f"{path}: whole; {counts.accepted} recordings in {len(manifest.shards)} shards, every hash, row, split and "
-        f"partition as the manifest says"
-    ]
+    held = f"{counts.accepted} recordings in {len(manifest.shards)} shards"
+    return [f"{path}: whole; {held}, every hash, row, split and partition as the manifest says"]
 
 
 def inspect_corpus(path: Path, *, draw: str | None, out: Path) -> list[str]:
@@ -41,7 +39,8 @@ def inspect_corpus(path: Path, *, draw: str | None, out: Path) -> list[str]:
     formats = Counter(table["source_format"].to_pylist())
     flags = Counter(flag for found in table["flags"].to_pylist() for flag in found or ())
     durations = sorted(
-        samples / rate for samples, rate in zip(table["num_samples"].to_pylist(), table["rate_hz"].to_pylist(), strict=True)
+        samples / rate
+        for samples, rate in zip(table["num_samples"].to_pylist(), table["rate_hz"].to_pylist(), strict=True)
     )
     lines = [
         *summary(corpus.manifest),

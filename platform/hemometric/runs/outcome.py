@@ -6,6 +6,7 @@ import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from hemometric.config import dump
 from hemometric.errors import InterruptedRunError
@@ -52,9 +53,9 @@ def write_outcome(folder: Path, outcome: Fit) -> None:
     )
 
 
-def read_outcome(folder: Path) -> dict[str, object]:
+def read_outcome(folder: Path) -> dict[str, Any]:
     """Read ``outcome.json``."""
-    found: dict[str, object] = json.loads((folder / "outcome.json").read_text(encoding="utf-8"))
+    found: dict[str, Any] = json.loads((folder / "outcome.json").read_text(encoding="utf-8"))
     return found
 
 

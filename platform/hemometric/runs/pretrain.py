@@ -21,8 +21,8 @@ from hemometric.runs.training import (
     check_batches,
     checkpoint_store,
     is_finished,
-    open_cache,
     lasting,
+    open_cache,
     provenance,
     run_identity,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -47,8 +48,8 @@ def pretrain_section(folder: Path) -> Section:
     if stalled and rates:
         parts.append(
             Text(
-                f"{len(losses)} steps. Mining ran a batch ahead of the step: on average {np.mean(stalled):.1%} of the time "
-                f"was spent waiting for it. {np.median(rates):,.0f} ECG/s (median)."
+                f"{len(losses)} steps. Mining ran a batch ahead of the step: on average {np.mean(stalled):.1%} of the "
+                f"time was spent waiting for it. {np.median(rates):,.0f} ECG/s (median)."
             )
         )
     return Section("Pretraining", (*parts, *triplets(folder)))
@@ -65,16 +66,16 @@ def triplets(folder: Path) -> list[Part]:
         order=config.batches.build(len(rows), config.batch_size, config.seed),
         num_steps=1,
         world=World(),
-        miner=config.mining.build(
-            rate_hz=config.preparation.rate_hz, leads=config.preparation.leads, seed=config.seed
-        ),
+        miner=config.mining.build(rate_hz=config.preparation.rate_hz, leads=config.preparation.leads, seed=config.seed),
     )
     batch = feed.batch(0)
     mined = batch.mined
     if mined is None or not len(mined.anchors):
         return [Text("The first batch had no eligible triplet.")]
     parts: list[Part] = []
-    for anchor, positive, negative in list(zip(*(found.tolist() for found in mined.as_tuple()), strict=True))[:NUM_TRIPLETS]:
+    for anchor, positive, negative in list(zip(*(found.tolist() for found in mined.as_tuple()), strict=True))[
+        :NUM_TRIPLETS
+    ]:
         distances = (float(mined.distances[anchor, positive]), float(mined.distances[anchor, negative]))
         figure = triplet_figure(
             batch.signals[anchor].numpy(),
@@ -88,8 +89,8 @@ def triplets(folder: Path) -> list[Part]:
             picture(
                 figure,
                 alt="Three ECGs side by side: an anchor, its mined positive and its mined negative",
-                caption=f"A triplet of the first batch: {config.mining.distance.kind} distance {distances[0]:.3g} to the "
-                f"positive, {distances[1]:.3g} to the negative.",
+                caption=f"A triplet of the first batch: {config.mining.distance.kind} distance {distances[0]:.3g} "
+                f"to the positive, {distances[1]:.3g} to the negative.",
             )
         )
     return parts
@@ -122,7 +123,7 @@ def tune_section(folder: Path) -> Section:
     return Section("Search", (shown,))
 
 
-def _outcome(folder: Path, job: str) -> dict[str, list[dict[str, float]]]:
+def _outcome(folder: Path, job: str) -> dict[str, Any]:
     if not (folder / "outcome.json").is_file():
         raise UsageError(f"{job}: {folder} holds no finished run")
-    return read_outcome(folder)  # type: ignore[return-value]  # as `write_outcome` wrote it
+    return read_outcome(folder)

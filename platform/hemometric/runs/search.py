@@ -73,7 +73,9 @@ def drawn(trial: Trial, search: Search) -> dict[str, Value]:
         if isinstance(distribution, Uniform):
             values[path] = trial.suggest_float(path, distribution.low, distribution.high, log=distribution.log)
         else:
-            values[path] = trial.suggest_categorical(path, distribution.values)
+            chosen = trial.suggest_categorical(path, distribution.values)
+            assert chosen is not None  # noqa: S101 - None is no Value
+            values[path] = chosen
     return values
 
 

@@ -27,6 +27,10 @@ PRETRAINED = "pretrained encoder + probe"
 TRAINED = "fine-tuned model"
 
 
+TITLES = {"mpcwp_mmhg": "mPCWP", "mpap_mmhg": "mPAP", "co_l_min": "cardiac output"}
+"""How a report names the labels that this field knows; others keep their own name."""
+
+
 class CodesTask(Config):
     """Estimate which codes of a set a recording carries, such as PTB-XL's superclasses."""
 
@@ -163,7 +167,7 @@ def labels_of(rows: Rows, task: StudyTask) -> tuple[Float64, tuple[str, ...]]:
 
 
 def score(rows: Rows, task: StudyTask, predictor: Model | None, *, num_resamples: int, seed: int) -> Outcome:
-    """Fit the probes on the training split, choose their penalty on the validation split, and score on the test split."""
+    """Fit probes on the training split, choose their penalty on the validation split, score on the test split."""
     labels, codes = labels_of(rows, task)
     train, validation, test = (rows.mask(split) for split in ("train", "validation", "test"))
     fit: Callable[..., Probe] = ridge_probe if task.kind == "regression" else logistic_probe
@@ -190,6 +194,12 @@ def score(rows: Rows, task: StudyTask, predictor: Model | None, *, num_resamples
         seed=seed,
     )
     return Outcome(task, comparison, labels[test], predicted, codes, tuple(notes))
+
+
+def titled(task: StudyTask) -> str:
+    """Name what a task estimates."""
+    name = TITLES.get(task.label, task.label)
+    return f"{name} > {task.threshold:g} {task.unit}".strip() if task.kind == "threshold" else name
 
 
 def fits(model: Model, task: StudyTask) -> bool:

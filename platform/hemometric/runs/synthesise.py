@@ -40,9 +40,10 @@ def run(config: SynthesiseRun) -> list[str]:
     write_summary(config.out / REACHABLE, best)
     with labels.open(encoding="utf-8") as handle:
         num_recordings = sum(1 for _ in handle) - 1
+    limits = f"AUROC {best['auroc_above_15']:.3f} above 15 mmHg and {best['auroc_above_18']:.3f} above 18 mmHg"
+    mean = f"the mean alone errs by {best['sd_mmhg']:.2f} mmHg"
     return [
         f"{num_recordings} recordings of {config.cohort.num_patients} patients, mPCWP planted",
-        f"best reachable: RMSE {best['rmse_mmhg']:.2f} mmHg (r {best['r']:.2f}), AUROC {best['auroc_above_15']:.3f} above "
-        f"15 mmHg and {best['auroc_above_18']:.3f} above 18 mmHg; the mean alone errs by {best['sd_mmhg']:.2f} mmHg",
+        f"best reachable: RMSE {best['rmse_mmhg']:.2f} mmHg (r {best['r']:.2f}), {limits}; {mean}",
         f"labels: {labels}",
     ]

@@ -49,7 +49,7 @@ def labelled_rows(cache: Cache, task: TaskConfig, split: str) -> npt.NDArray[np.
     """
     rows = cache.rows(split)
     values = cache.column(task.label)[rows]
-    found = rows[np.isfinite(values)]
+    found: npt.NDArray[np.int64] = rows[np.isfinite(values)]
     if len(found) < MIN_LABELLED:
         raise UsageError(
             f"task.label {task.label!r}: {len(found)} recordings of the {split} split carry it, at least "

@@ -50,9 +50,7 @@ def run_identity(config: TrainingRun, corpus_hash: str, model_hash: str = "") ->
 def is_finished(folder: Path, identity: str) -> bool:
     """Whether a folder holds the finished run of this identity."""
     marker = folder / "identity"
-    return (
-        (folder / "model" / "_SUCCESS").is_file() and marker.is_file() and marker.read_text().strip() == identity
-    )
+    return (folder / "model" / "_SUCCESS").is_file() and marker.is_file() and marker.read_text().strip() == identity
 
 
 def open_cache(config: TrainingRun) -> tuple[Corpus, Cache]:
@@ -71,10 +69,13 @@ def check_batches(config: TrainingRun, rows: npt.NDArray[np.int64], world: World
     """
     if config.batch_size % world.size:
         raise UsageError(
-            f"batch_size {config.batch_size} cannot be dealt to {world.size} workers evenly; take a multiple of {world.size}"
+            f"batch_size {config.batch_size} cannot be dealt to {world.size} workers evenly; "
+            f"take a multiple of {world.size}"
         )
     if len(rows) < config.batch_size:
-        raise UsageError(f"batch_size {config.batch_size}: only {len(rows)} recordings can be trained on; take a smaller one")
+        raise UsageError(
+            f"batch_size {config.batch_size}: only {len(rows)} recordings can be trained on; take a smaller one"
+        )
 
 
 def checkpoint_store(config: TrainingRun) -> CheckpointStore:

@@ -267,7 +267,7 @@ def _trial_here(config: FinetuneRun, parent: str | None, trial: optuna.Trial) ->
         with open_trackers(found, identity, name=found.out.name, parent=parent) as tracker:
             progress = progress_on(f"trial {trial.number}")
             finetune(found, World(), Hooks(tracker=tracker, progress=progress, on_report=on_report))
-    return float(str(read_outcome(found.out)["best_validation_loss"]))
+    return float(read_outcome(found.out)["best_validation_loss"])
 
 
 def _copy_model(source: Path, target: Path) -> None:

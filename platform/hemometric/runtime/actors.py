@@ -9,29 +9,33 @@ from typing import Any
 from hemometric.errors import HemometricError
 from hemometric.runs.embed import ShardwiseRun
 from hemometric.runs.shardwise import Done, Map, Shardwise, do_shard
-from hemometric.runtime.failures import translated
+from hemometric.runtime.failures import translated, unwrapped
 from hemometric.runtime.ingest import quiet
 from hemometric.runtime.session import check_cpus, cluster_cpus, cluster_gpus, needed_cpus, session
 
 
-class _ShardActor:
-    """Holds the job; the model is opened with the first shard and kept."""
+def _actor(job: Shardwise, num_threads: int) -> type:
+    """Make the class of actors that hold a job; constructor arguments would be lost where an actor starts again."""
 
-    def __init__(self, job: Shardwise, threads: int) -> None:
-        import torch
+    class ShardActor:
+        """The model is opened with the first shard and kept."""
 
-        torch.set_num_threads(threads)
-        self._job = job
+        def __init__(self) -> None:
+            import torch
 
-    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        done: list[Done | HemometricError] = []
-        for path in batch["shard"]:
-            # Our own errors travel as values: Ray Data would wrap them, and print their whole traceback.
-            try:
-                done.append(do_shard(self._job, str(path)))
-            except HemometricError as error:
-                done.append(error)
-        return {"done": done}
+            torch.set_num_threads(num_threads)
+
+        def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+            done: list[Done | HemometricError] = []
+            for path in batch["shard"]:
+                # Our own errors travel as values: Ray Data would wrap them, and print their whole traceback.
+                try:
+                    done.append(do_shard(job, str(path)))
+                except HemometricError as error:
+                    done.append(error)
+            return {"done": done}
+
+    return ShardActor
 
 
 def on_actors(config: ShardwiseRun) -> Callable[[], AbstractContextManager[Map | None]]:
@@ -56,8 +60,7 @@ def _dealt(job: Shardwise, shards: Sequence[str], config: ShardwiseRun) -> Itera
     if gpus is None:
         gpus = 1.0 if cluster_gpus() >= config.workers else 0.0
     dataset = ray.data.from_items([{"shard": path} for path in shards], override_num_blocks=len(shards)).map_batches(
-        _ShardActor,
-        fn_constructor_args=(job, max(1, int(config.cpus_per_worker))),
+        _actor(job, max(1, int(config.cpus_per_worker))),
         batch_size=1,
         compute=ActorPoolStrategy(size=min(config.workers, len(shards))),
         num_cpus=config.cpus_per_worker,
@@ -65,9 +68,7 @@ def _dealt(job: Shardwise, shards: Sequence[str], config: ShardwiseRun) -> Itera
     )
     try:
         for row in dataset.iter_rows():
-            if isinstance(row["done"], HemometricError):
-                raise row["done"]
-            yield row["done"]
+            yield unwrapped(row["done"])
     except HemometricError:
         raise
     except Exception as error:

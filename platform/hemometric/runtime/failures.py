@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TypeVar
 
 from hemometric.errors import ClusterError, HemometricError
+
+T = TypeVar("T")
+
+
+def unwrapped(result: T | HemometricError) -> T:
+    """Raise an error of ours that travelled as a value; give anything else as it is."""
+    if isinstance(result, HemometricError):
+        raise result
+    return result
 
 
 def translated(error: BaseException) -> HemometricError:

@@ -9,7 +9,7 @@ from typing import Any
 from hemometric.corpus.ingest import IngestPlan
 from hemometric.errors import HemometricError
 from hemometric.runs.ingest import IngestRun, Map, ingest
-from hemometric.runtime.failures import translated
+from hemometric.runtime.failures import translated, unwrapped
 from hemometric.runtime.session import check_cpus, cluster_cpus, session
 
 
@@ -17,7 +17,7 @@ def run(config: IngestRun) -> list[str]:
     """Ingest on the open, the addressed or a private session; the same inputs twice are a no-op."""
 
     @contextmanager
-    def open_map(plan: IngestPlan) -> Iterator[Map]:
+    def open_map(_: IngestPlan) -> Iterator[Map]:
         with session():
             check_cpus(config.cpus_per_worker, cluster_cpus(), advice="take a smaller cpus_per_worker")
             yield lambda function, context, items: mapped(
@@ -56,10 +56,7 @@ def mapped(
     )
     try:
         for row in dataset.iter_rows():
-            result = row["result"][0]
-            if isinstance(result, HemometricError):
-                raise result
-            yield result
+            yield unwrapped(row["result"][0])
     except HemometricError:
         raise
     except Exception as error:

@@ -20,7 +20,9 @@ DRIVER_CPUS = 0.1
 """What a driver that only waits asks for; Ray refuses 0 for a trial."""
 
 
-def needed_cpus(*, workers: int, cpus_per_worker: float, concurrent: int = 1, driver: float = 0.0, data: float = 0.0) -> float:
+def needed_cpus(
+    *, workers: int, cpus_per_worker: float, concurrent: int = 1, driver: float = 0.0, data: float = 0.0
+) -> float:
     """Count the CPUs that a run asks of the cluster: `concurrent` times workers and driver, and Ray Data's share."""
     return concurrent * (workers * cpus_per_worker + driver) + data
 
@@ -59,6 +61,8 @@ def session(*, num_cpus: float | None = None, address: str | None = None) -> Ite
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
+    # Drivers of trials and controllers are many small processes; Ray warns of them from 5 times this number on.
+    os.environ.setdefault("RAY_worker_maximum_startup_concurrency", "8")
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
     address = address or os.environ.get("RAY_ADDRESS")
     with contextlib.ExitStack() as stack:

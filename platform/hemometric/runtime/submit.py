@@ -89,7 +89,9 @@ def wait(client: JobSubmissionClient, submission_id: str, *, say: Callable[[str]
         except (RuntimeError, ConnectionError, OSError):
             silent += 1
             if silent > 30:
-                raise ClusterError(f"the cluster stopped answering; the job {submission_id} may still run there") from None
+                raise ClusterError(
+                    f"the cluster stopped answering; the job {submission_id} may still run there"
+                ) from None
             time.sleep(poll_s)
             continue
         complete = len(text) if status in _ENDED else text.rfind("\n") + 1
@@ -166,5 +168,3 @@ def _submission_id(job: str, config: Config) -> str:
 
 def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-
-

@@ -210,5 +210,3 @@ def _watch(thread: threading.Thread, config: TrainingRun, name: str) -> None:
                 (config.out / "stop").touch()
     finally:
         progress.close()
-
-

@@ -126,8 +126,7 @@ def _is_done(config: TuneRun, values: dict[str, Value]) -> bool:
 
 
 def _validations(trial: FinetuneRun) -> list[dict[str, Any]]:
-    found = read_outcome(trial.out)["validations"]
-    return list(found) if isinstance(found, list) else []
+    return list(read_outcome(trial.out)["validations"])
 
 
 def _next_number(folder: Path) -> int:

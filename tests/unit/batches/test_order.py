@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+
 from hemometric.batches import Order, RandomBatches, deal
 from hemometric.batches.order import permutation
 from hemometric.errors import UsageError

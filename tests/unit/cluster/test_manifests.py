@@ -11,7 +11,11 @@ import ray
 import yaml
 
 CLUSTER = Path(__file__).parents[3] / "cluster"
-POD_TEMPLATE = {"type": "object", "required": ["spec"], "properties": {"spec": {"type": "object"}, "metadata": {"type": "object"}}}
+POD_TEMPLATE = {
+    "type": "object",
+    "required": ["spec"],
+    "properties": {"spec": {"type": "object"}, "metadata": {"type": "object"}},
+}
 PARAMS = {"type": "object", "additionalProperties": {"type": "string"}}
 # The fields of KubeRay's API reference (ray.io/v1): what stands in ours must be one of them, with its type.
 HEAD = {

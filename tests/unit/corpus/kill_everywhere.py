@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pandas  # noqa: F401 - Arrow imports it when it is first asked for numpy arrays: once here, not in each child
 import pyarrow.dataset  # noqa: F401 - and this one for its first filter
+
 from hemometric.corpus import (
     IngestConfig,
     commit,

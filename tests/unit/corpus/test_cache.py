@@ -8,10 +8,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import hemometric.corpus.cache as cache_module
-import hemometric.corpus.cache_writer as writer_module
 import numpy as np
 import pytest
+
+import hemometric.corpus.cache as cache_module
+import hemometric.corpus.cache_writer as writer_module
 from hemometric.corpus import Cache, IngestConfig, Key, lay_cache, open_cache, open_corpus
 from hemometric.ecg import Recording, Rejected
 from hemometric.errors import IntegrityError, PrecheckError, UsageError

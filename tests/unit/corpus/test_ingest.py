@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+
 from hemometric import vendors
 from hemometric.corpus import (
     ColumnsTable,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from hemometric.corpus import Key, default_key_path, load_or_create_key
 from hemometric.errors import PrivacyError, UsageError
 

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from hemometric.corpus import Corpus, open_corpus
 from hemometric.errors import IntegrityError, UsageError
 

@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pyarrow as pa
 import pytest
+
 from hemometric.config import decode, fingerprint
 from hemometric.corpus import ColumnsTable, FoldSplit, IngestConfig
 from hemometric.corpus.shards import check_rows, cut_shards

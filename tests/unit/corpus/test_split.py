@@ -1,9 +1,10 @@
 """Splits: by patient, for ever, in whole hundredths; or by fold."""
 
 import pytest
+from pydantic import TypeAdapter, ValidationError
+
 from hemometric.corpus import SPLITS, FoldSplit, HashSplit, Key, SplitConfig
 from hemometric.corpus.split import NUM_PARTITIONS, partition_of
-from pydantic import TypeAdapter, ValidationError
 
 KEY = Key(b"k" * 32)
 

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from hemometric.corpus import AutoTable, ColumnsTable, LabelSpec, MetadataTable, NoTable, PtbxlTable, discover_table
 from hemometric.corpus.metadata import NULLED
 from hemometric.errors import IntegrityError, UsageError

@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from hemometric.corpus import Key, find_problems, open_corpus, verify
 from hemometric.errors import IntegrityError, UsageError
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
+
 from hemometric.config import Config, decode, dump, read_yaml
 from hemometric.distances import (
     DistanceConfig,
@@ -16,7 +18,6 @@ from hemometric.distances import (
     pairwise,
 )
 from hemometric.errors import UsageError
-from pydantic import ValidationError
 
 
 class Holder(Config):

@@ -6,6 +6,7 @@ import functools
 
 import numpy as np
 import pytest
+
 from hemometric.distances import cross, engine, half_rows, lanes, pairwise, plain
 
 LENGTHS = (1, 2, 3, 4, 5, 6, 7, 64, 65, 100, 127)

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from dtaidistance import dtw as dtai
 from dtaidistance import dtw_ndim as dtai_ndim
-from hemometric.distances import cross, pairwise
 from tslearn.metrics import cdist_dtw
+
+from hemometric.distances import cross, pairwise
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "dtw_aeon.npz"
 

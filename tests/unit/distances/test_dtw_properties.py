@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
-from hemometric.distances import EuclideanDistance, band_samples, cross, half_rows, pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+
+from hemometric.distances import EuclideanDistance, band_samples, cross, half_rows, pairwise
 
 SLACK = 1 + 1e-5  # float32 sums taken in another order
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from hemometric.distances import EuclideanDistance, band_samples, cross, half_rows, pairwise, warm_up
 
 GOOD = np.random.default_rng(3).integers(-50, 50, (5, 2, 12))

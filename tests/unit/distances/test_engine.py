@@ -9,6 +9,7 @@ import warnings
 
 import numpy as np
 import pytest
+
 from hemometric.distances import engine, lanes, lanes_kernel, pairwise, plain, warm_up
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hemometric.distances import EuclideanDistance, MeanAbsoluteDistance
 from scipy.spatial.distance import cdist
+
+from hemometric.distances import EuclideanDistance, MeanAbsoluteDistance
 
 CASES = [(EuclideanDistance(), "sqeuclidean", 1.0), (MeanAbsoluteDistance(), "cityblock", 1 / 36)]
 

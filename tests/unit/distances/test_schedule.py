@@ -7,6 +7,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+
 from hemometric.distances.schedule import circulant, num_columns, rectangle
 
 

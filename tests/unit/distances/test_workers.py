@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+
 from hemometric.distances import EuclideanDistance, pairwise
 from hemometric.distances.workers import num_threads, share
 

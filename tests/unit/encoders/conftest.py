@@ -3,10 +3,11 @@
 import itertools
 from pathlib import Path
 
-import hemometric
 import numpy as np
 import pytest
 import torch
+
+import hemometric
 from hemometric.ecg import Recording
 from hemometric.encoders import HeadConfig, ResNet1dConfig, Task, save
 from hemometric.vendors import find, read

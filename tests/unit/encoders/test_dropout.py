@@ -4,6 +4,7 @@ import threading
 
 import pytest
 import torch
+
 from hemometric.encoders.dropout import KeyedDropout, dropout_keys, keep_mask
 
 M64 = 2**64 - 1

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+
 from hemometric.ecg import LEADS, Recording, Rejected
 from hemometric.encoders import Task, load
 from hemometric.errors import UsageError

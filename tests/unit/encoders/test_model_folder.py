@@ -6,15 +6,16 @@ import os
 import pickle
 import shutil
 
-import hemometric
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+import hemometric
 from hemometric.encoders import HeadConfig, ResNet1dConfig, Task, load, model_folder, save
 from hemometric.errors import IntegrityError, UsageError
 from hemometric.waveform import Preparation
-from safetensors.torch import load_file, save_file
-from torch import nn
 
 FILES = ["README.md", "_SUCCESS", "encoder.safetensors", "head.safetensors", "model.json"]
 

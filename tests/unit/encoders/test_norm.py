@@ -4,8 +4,9 @@ import copy
 
 import pytest
 import torch
-from hemometric.encoders.norm import GlobalBatchNorm1d, build_norm, num_groups
 from torch import nn
+
+from hemometric.encoders.norm import GlobalBatchNorm1d, build_norm, num_groups
 
 
 @pytest.mark.parametrize("shape", [(5, 4), (5, 4, 9)])

@@ -2,11 +2,12 @@
 
 import pytest
 import torch
+from torch import nn
+from torch.nn import functional as F
+
 from hemometric.config import decode, fingerprint
 from hemometric.encoders import EncoderConfig, GlobalBatchNorm1d, HeadConfig, KeyedDropout, ResNet1dConfig, dropout_keys
 from hemometric.errors import UsageError
-from torch import nn
-from torch.nn import functional as F
 
 NARROW = ResNet1dConfig(blocks=(1, 1, 1, 1), widths=(4, 8, 8, 16), embedding_dim=5)
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+
 from hemometric.config import decode
 from hemometric.encoders import Task
 from hemometric.errors import UsageError

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from hemometric.encoders import ResNet1dConfig, load, load_trunk
 from hemometric.errors import UsageError
 

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from hemometric.encoders import GlobalBatchNorm1d, HeadConfig, NormKind, ResNet1dConfig, dropout_keys
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+
+from hemometric.encoders import GlobalBatchNorm1d, HeadConfig, NormKind, ResNet1dConfig, dropout_keys
 
 WORLD = 2
 NUM_STEPS = 2

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from hemometric.evaluation.baselines import AgeSexFeatures
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.decomposition import PCA
+
 from hemometric import evaluation
 from hemometric.evaluation.figures import (
     Trial,
@@ -20,7 +22,6 @@ from hemometric.evaluation.figures import (
     tuning_trials,
 )
 from hemometric.evaluation.intervals import Interval
-from sklearn.decomposition import PCA
 
 
 def words(figure):

@@ -2,9 +2,10 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
+
 from hemometric.evaluation.intervals import bootstrap, by_rows, paired_difference, replicates
 from hemometric.evaluation.scores import BINARY_SCORES, REGRESSION_SCORES, regression_scores
-from scipy import stats
 
 RMSE = REGRESSION_SCORES[0]
 

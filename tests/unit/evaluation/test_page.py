@@ -1,14 +1,15 @@
 import io
 from pathlib import Path
 
-import hemometric
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from PIL import Image
+
+import hemometric
 from hemometric.ecg import LEADS
 from hemometric.errors import UsageError
 from hemometric.evaluation.page import PAGE_DPI, ecg_page, page_bytes, save_page
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from PIL import Image
 
 RECORD = Path(hemometric.__file__).parent / "demo/data/ptbxl/records500/00000/00001_hr.dat"
 

@@ -2,11 +2,12 @@ import math
 
 import numpy as np
 import pytest
-from hemometric.errors import UsageError
-from hemometric.evaluation.probe import STRENGTHS, logistic_probe, ridge_probe
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import StandardScaler
+
+from hemometric.errors import UsageError
+from hemometric.evaluation.probe import STRENGTHS, logistic_probe, ridge_probe
 
 
 def embeddings(num=(120, 40, 50), dim=16, seed=0):

@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+
 from hemometric.evaluation.figures import predicted_against_true, roc_curve, to_png
 from hemometric.evaluation.inline_svg import COLOUR_VARIABLES, inline_svg
 from hemometric.evaluation.intervals import Interval

@@ -2,6 +2,11 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import pearsonr
+from sklearn import metrics
+
 from hemometric.evaluation.scores import (
     BINARY_SCORES,
     REGRESSION_SCORES,
@@ -11,10 +16,6 @@ from hemometric.evaluation.scores import (
     regression_scores,
     roc_points,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from scipy.stats import pearsonr
-from sklearn import metrics
 
 
 def noisy_pressures(num=200, seed=0):

@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+
 from hemometric.evaluation.intervals import bootstrap, paired_difference
 from hemometric.evaluation.report import Interval
 from hemometric.evaluation.scores import BINARY_SCORES, REGRESSION_SCORES

@@ -20,6 +20,8 @@ from typing import Any
 import torch
 import torch._dynamo  # every optimiser imports it: here once, before the ranks are forked
 import torch.distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+
 from hemometric.distances import EuclideanDistance
 from hemometric.encoders import HeadConfig, ResNet1dConfig
 from hemometric.errors import HemometricError
@@ -38,7 +40,6 @@ from hemometric.learning import (
 )
 from hemometric.mining import Ahead, MiningConfig
 from hemometric.objectives import MarginObjective, SupervisedObjective, TripletObjective
-from torch.nn.parallel import DistributedDataParallel
 
 LEADS = ("I", "II")
 BATCH, NUM_SAMPLES = 8, 100

@@ -1,4 +1,5 @@
 import torch
+
 from hemometric.learning import World, recording_key, recording_keys
 
 

@@ -6,6 +6,7 @@ import zipfile
 
 import pytest
 import torch
+
 from hemometric.errors import IntegrityError, PrecheckError, UsageError
 from hemometric.learning import CheckpointStore
 from hemometric.learning.checkpoints import decode_state

@@ -5,6 +5,7 @@ import threading
 import numpy as np
 import pytest
 import torch
+
 from hemometric.learning import asked_to_stop
 from hemometric.learning.generators import preserved_generators, seed_generators
 

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import torch
+
 from hemometric.learning import CheckpointStore
 
 

@@ -3,11 +3,12 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from torch import nn
+
 from hemometric.encoders import HeadConfig, ResNet1dConfig
 from hemometric.errors import IntegrityError, UsageError
 from hemometric.learning import Learner, World
 from hemometric.objectives import MarginObjective, SupervisedObjective, TripletObjective
-from torch import nn
 
 NARROW = ResNet1dConfig(blocks=(1,), widths=(8,), stem_kernel=5, kernel=3, embedding_dim=4)
 

@@ -7,6 +7,7 @@ import time
 
 import pytest
 import torch
+
 from hemometric.errors import IntegrityError, InterruptedRunError, PrecheckError, UsageError
 from hemometric.learning import CheckpointStore, Learner, MemoryTracker, OptimiserConfig
 from hemometric.learning.generators import seed_generators

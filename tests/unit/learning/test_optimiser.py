@@ -1,9 +1,10 @@
 import pytest
 import torch
+from torch import nn
+
 from hemometric.errors import IntegrityError, UsageError
 from hemometric.learning import OptimiserConfig
 from hemometric.learning.optimiser import check_covers, set_learning_rate, unreached
-from torch import nn
 
 
 def test_norms_and_biases_and_loss_scalars_do_not_decay(tiny):

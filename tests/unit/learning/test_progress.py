@@ -3,8 +3,9 @@ import json
 import math
 
 import pytest
-from hemometric.learning import BarProgress, JsonLinesProgress, NullProgress, progress_on
 from rich.console import Console
+
+from hemometric.learning import BarProgress, JsonLinesProgress, NullProgress, progress_on
 
 
 class Terminal(io.StringIO):

@@ -1,9 +1,10 @@
 import pytest
 import torch
+from torch.optim import lr_scheduler
+
 from hemometric.config import Config, decode
 from hemometric.errors import UsageError
 from hemometric.learning import ConstantSchedule, CosineSchedule, PolySchedule, ScheduleConfig
-from torch.optim import lr_scheduler
 
 
 def torch_factors(make, num_steps):

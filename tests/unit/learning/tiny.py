@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
+
 from hemometric.learning import (
     CheckpointStore,
     CosineSchedule,
@@ -24,7 +26,6 @@ from hemometric.learning import (
     recording_keys,
 )
 from hemometric.mining import Mined
-from torch import Tensor, nn
 
 NUM_LEADS, NUM_SAMPLES, BATCH = 2, 40, 8
 

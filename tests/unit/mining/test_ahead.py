@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Callable
 
 import pytest
+
 from hemometric.mining import Ahead
 
 

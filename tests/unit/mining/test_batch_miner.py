@@ -11,6 +11,7 @@ from typing import get_args
 
 import numpy as np
 import pytest
+
 from hemometric.config import decode, dump, fingerprint
 from hemometric.distances import DistanceConfig, DtwDistance, EuclideanDistance
 from hemometric.ecg import INDEPENDENT_LEADS, LEADS

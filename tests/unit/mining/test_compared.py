@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from hemometric.ecg import INDEPENDENT_LEADS, LEADS
 from hemometric.errors import UsageError
 from hemometric.mining import WholeRecord

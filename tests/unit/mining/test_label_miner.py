@@ -7,8 +7,9 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
-from hemometric.mining import LabelMiner, LabelMinerConfig, LabelSelection, NPairMiner
 from torch import Tensor
+
+from hemometric.mining import LabelMiner, LabelMinerConfig, LabelSelection, NPairMiner
 
 CATALOGUE = [LabelMiner(tolerance_mmhg=3.0), NPairMiner(tolerance_mmhg=3.0)]
 ALL = pytest.mark.parametrize("miner", [config.build() for config in CATALOGUE], ids=["label", "npair"])

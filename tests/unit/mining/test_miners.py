@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from pytorch_metric_learning.losses import TripletMarginLoss
+
 from hemometric.mining import (
     FarthestNegatives,
     Mined,
@@ -20,7 +22,6 @@ from hemometric.mining import (
     RandomNegatives,
 )
 from hemometric.mining.pairs import pairs
-from pytorch_metric_learning.losses import TripletMarginLoss
 
 Float32 = npt.NDArray[np.float32]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import pytest
+
 from hemometric.mining.scaling import scale_locally
 
 Float32 = npt.NDArray[np.float32]

@@ -11,6 +11,7 @@ from datetime import timedelta
 import numpy as np
 import torch
 import torch.distributed as dist
+
 from hemometric.distances import DtwDistance
 from hemometric.ecg import LEADS
 from hemometric.errors import IntegrityError

@@ -8,9 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
+
 from hemometric.mining import Mined, NearestMiner
 from hemometric.objectives import RelativeObjective
-from torch import Tensor
 
 
 def batch(seed: int = 0, num: int = 12, *, ties: bool = False) -> Mined:

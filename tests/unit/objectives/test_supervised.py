@@ -6,12 +6,13 @@ import math
 
 import pytest
 import torch
+from sklearn.metrics import log_loss, root_mean_squared_error
+from torch import Tensor
+
 from hemometric.config import decode
 from hemometric.errors import UsageError
 from hemometric.mining import LabelMiner, NPairMiner
 from hemometric.objectives import MarginObjective, NoMetric, SupervisedObjective, TripletObjective
-from sklearn.metrics import log_loss, root_mean_squared_error
-from torch import Tensor
 
 NUM = 20
 IDS = [f"r{i:02d}" for i in range(NUM)]

@@ -6,9 +6,10 @@ import math
 
 import pytest
 import torch
+from torch import Tensor
+
 from hemometric.mining import Mined
 from hemometric.objectives import MarginObjective, TripletObjective
-from torch import Tensor
 
 TRIPLETS = [(0, 1, 2), (1, 0, 3), (2, 4, 0), (3, 5, 1), (0, 5, 4), (5, 5, 5)]
 

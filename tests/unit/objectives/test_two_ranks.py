@@ -12,6 +12,7 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
+
 from hemometric.objectives import PretrainObjectiveConfig, gather
 
 SCRIPT = Path(__file__).with_name("two_ranks.py")

@@ -12,6 +12,9 @@ from datetime import timedelta
 import numpy as np
 import torch
 import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
 from hemometric.mining import Mined, NearestMiner
 from hemometric.objectives import (
     MarginObjective,
@@ -21,8 +24,6 @@ from hemometric.objectives import (
     TripletObjective,
     gather,
 )
-from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 NUM = 16
 PRETRAIN = {

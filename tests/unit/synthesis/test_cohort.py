@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from hemometric.ecg import LEADS, Float64
 from hemometric.errors import UsageError
 from hemometric.synthesis import Cohort, SynthesisConfig, Visit, generate

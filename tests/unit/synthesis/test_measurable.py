@@ -6,9 +6,10 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
+from scipy.signal import find_peaks
+
 from hemometric.ecg import LEADS, Float64
 from hemometric.synthesis import SynthesisConfig, Visit, generate
-from scipy.signal import find_peaks
 
 INDEPENDENT = [0, 1, 6, 7, 8, 9, 10, 11]
 V1, V5 = LEADS.index("V1"), LEADS.index("V5")

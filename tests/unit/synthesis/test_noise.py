@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from hemometric.ecg import Float64
 from hemometric.synthesis.noise import NUM_ELECTRODES, NoiseLevels, draw_levels, electrode_noise
 

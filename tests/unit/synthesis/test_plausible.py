@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.signal import find_peaks
+
 from hemometric.ecg import LEADS, Float64
 from hemometric.synthesis import Population, SynthesisConfig, generate
 from hemometric.synthesis.population import Draws
-from scipy.signal import find_peaks
 
 
 @pytest.fixture(scope="module")

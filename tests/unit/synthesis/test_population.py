@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
+from scipy.optimize import brentq
+
 from hemometric.synthesis import FEATURES, Population, PressureConfig, SynthesisConfig
 from hemometric.synthesis.features import REFERENCE_MMHG, scatter_covariance
 from hemometric.synthesis.population import NUM_PATIENT_NORMALS, NUM_VISIT_NORMALS, Draws
 from hemometric.synthesis.truncated import TruncatedNormal, solve_parent
-from scipy import stats
-from scipy.optimize import brentq
 
 
 @pytest.fixture(scope="module")

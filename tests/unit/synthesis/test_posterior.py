@@ -6,14 +6,15 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
+from sklearn.linear_model import LinearRegression
+from sklearn.metrics import roc_auc_score
+
 from hemometric.errors import UsageError
 from hemometric.synthesis import FEATURES, Population, SynthesisConfig, best_reachable
 from hemometric.synthesis.features import scatter_covariance
 from hemometric.synthesis.population import Draws
 from hemometric.synthesis.posterior import posterior
-from scipy import stats
-from sklearn.linear_model import LinearRegression
-from sklearn.metrics import roc_auc_score
 
 
 def _brute_force(population: Population, draws: Draws, row: int, threshold: float) -> tuple[float, float]:

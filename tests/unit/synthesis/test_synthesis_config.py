@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import ValidationError
+
 from hemometric.config import decode, dump, fingerprint
 from hemometric.errors import UsageError
 from hemometric.synthesis import PressureConfig, SynthesisConfig
-from pydantic import ValidationError
 
 
 def test_defaults_are_the_published_population() -> None:

@@ -1,6 +1,7 @@
 """Age and sex as devices write them."""
 
 import pytest
+
 from hemometric.vendors.demographics import age_from_text, sex_from_text
 
 NO_AGE = ("", "NaN", "inf", "Unknown", "300", "121", "5ludb", "56 57", "\u0665\u0666", "9" * 9999)

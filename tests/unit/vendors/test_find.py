@@ -5,6 +5,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
+
 from hemometric.ecg import Recording, Rejected
 from hemometric.errors import UsageError
 from hemometric.vendors import VENDORS, Source, find, read

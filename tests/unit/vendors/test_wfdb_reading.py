@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import wfdb
+
 from hemometric.ecg import INVALID_COUNT, LEADS, Recording
 from hemometric.vendors import find, read
 from hemometric.waveform import canonical_lead

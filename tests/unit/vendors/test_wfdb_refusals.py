@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from hemometric.ecg import LEADS, Recording, Rejected
 from hemometric.vendors import find, read
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from hemometric.ecg import Recording, Rejected
 from hemometric.vendors import find, read
 from hemometric.waveform import Assessed, Preparation, QualityConfig, assess, prepare

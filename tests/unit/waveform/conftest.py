@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+
 from hemometric.ecg import LEADS, Recording
 
 Ecg = Callable[..., np.ndarray]

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from hemometric.ecg import INDEPENDENT_LEADS, LEADS
 from hemometric.waveform import canonical_lead, limb_lead_residuals, standard_leads
 

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
+
 from hemometric.config import decode, fingerprint
 from hemometric.ecg import INDEPENDENT_LEADS, INVALID_COUNT, LEADS, Recording, Rejected
 from hemometric.errors import UsageError
 from hemometric.waveform import Preparation, prepare, resample
-from pydantic import ValidationError
 
 
 def reason(result: object) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from hemometric.ecg import Recording
 from hemometric.vendors import find, read
 from hemometric.waveform import Preparation, prepare

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from hemometric.config import decode
 from hemometric.ecg import INDEPENDENT_LEADS, INVALID_COUNT, LEADS, Recording, Rejected
 from hemometric.errors import UsageError

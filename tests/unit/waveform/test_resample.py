@@ -4,9 +4,10 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from scipy import signal as scipy_signal
+
 from hemometric.waveform import resample
 from hemometric.waveform.resample import PASSBAND, rate_ratio
-from scipy import signal as scipy_signal
 
 RATES_HZ = (250.0, 257.0, 360.0, 400.0, 500.0, 1000.0)
 
