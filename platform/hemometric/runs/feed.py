@@ -12,7 +12,7 @@ import torch
 from hemometric.batches import Order, deal
 from hemometric.corpus import Cache
 from hemometric.learning import TrainingBatch, World, recording_keys
-from hemometric.mining import Ahead, BatchMiner
+from hemometric.mining import Ahead, BatchMiner, HubCounter
 
 AHEAD_STEPS = 1
 """Batches that wait ready: one hides the mining, more would only hold memory."""
@@ -36,6 +36,8 @@ class Feed:
         Which of a batch's rows are ours.
     miner : BatchMiner or None
         Mines each batch in the thread that makes it.
+    hubs : HubCounter or None
+        Counts who is mined.
     targets : float32 [num_recordings] or None
         Label of each of `rows`, NaN where missing.
     """
@@ -46,6 +48,7 @@ class Feed:
     num_steps: int
     world: World
     miner: BatchMiner | None = None
+    hubs: HubCounter | None = None
     targets: npt.NDArray[np.float32] | None = None
 
     def __call__(self, start_step: int) -> Ahead[TrainingBatch]:
@@ -74,6 +77,8 @@ class Feed:
                 rank=self.world.rank,
                 world=self.world.size,
             )
+            if self.hubs is not None:
+                self.hubs.update(mined, recording_ids)
         return TrainingBatch(
             step=step,
             epoch=epoch,

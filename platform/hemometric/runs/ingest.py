@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import Field
 
 from hemometric.config import PLACEMENT
+from hemometric.corpus import SPLITS
 from hemometric.corpus.commit import commit
 from hemometric.corpus.ingest import IngestPlan, ingest_lock, plan_shards, prepare_ingest
 from hemometric.corpus.ingest_config import IngestConfig
@@ -92,7 +93,7 @@ def summary(manifest: Manifest) -> list[str]:
         nulled = ", ".join(f"{field} {count}" for field, count in sorted(counts.nulled.items()))
         lines.append(f"values out of range, now absent: {nulled}")
     splits = ", ".join(
-        f"{name} {split.recordings} of {split.patients} patients" for name, split in counts.splits.items()
+        f"{name} {counts.splits[name].recordings} of {counts.splits[name].patients} patients" for name in SPLITS
     )
     lines.append(f"splits: {splits}")
     if counts.labels:

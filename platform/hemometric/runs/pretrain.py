@@ -11,7 +11,7 @@ import torch
 from hemometric.corpus import Cache, open_corpus
 from hemometric.encoders import EncoderConfig, ResNet1dConfig, save
 from hemometric.learning import Learner, World, fit, progress_on
-from hemometric.mining import BatchMiner, Mined, MiningConfig
+from hemometric.mining import BatchMiner, HubCounter, Mined, MiningConfig
 from hemometric.objectives import PretrainObjectiveConfig, TripletObjective
 from hemometric.runs.base import TrainingRun, open_run_folder
 from hemometric.runs.feed import Feed, in_chunks
@@ -73,6 +73,8 @@ def pretrain(config: PretrainRun, world: World | None = None, hooks: Hooks | Non
     encoder = config.encoder.build(len(config.preparation.leads))
     learner = Learner(encoder, config.objective.build(), seed=config.seed)
     miner = config.mining.build(rate_hz=config.preparation.rate_hz, leads=config.preparation.leads, seed=config.seed)
+    miner.warm_up()
+    hubs = HubCounter()
     outcome = fit(
         learner,
         Feed(
@@ -82,6 +84,7 @@ def pretrain(config: PretrainRun, world: World | None = None, hooks: Hooks | Non
             num_steps=config.num_steps,
             world=world,
             miner=miner,
+            hubs=hubs,
         ),
         num_steps=config.num_steps,
         optimiser=config.optimiser,
@@ -94,7 +97,7 @@ def pretrain(config: PretrainRun, world: World | None = None, hooks: Hooks | Non
         checkpoint_every_steps=config.checkpoint_every_steps,
         validate_every_steps=config.validate_every_steps,
         log_every_steps=config.log_every_steps,
-        validate=_validation(config, cache, miner),
+        validate=_validation(config, cache, miner, hubs),
         tracker=hooks.tracker,
         progress=hooks.progress,
         on_report=hooks.on_report,
@@ -117,8 +120,10 @@ def pretrain(config: PretrainRun, world: World | None = None, hooks: Hooks | Non
     write_outcome(config.out, outcome)
 
 
-def _validation(config: PretrainRun, cache: Cache, miner: BatchMiner) -> Callable[[Learner], dict[str, float]] | None:
-    """Mine batches of validation recordings once; score the objective on them at each validation."""
+def _validation(
+    config: PretrainRun, cache: Cache, miner: BatchMiner, hubs: HubCounter
+) -> Callable[[Learner], dict[str, float]] | None:
+    """Mine batches of validation recordings once; score the objective on them, and tell of hubs, at each validation."""
     chunks = [chunk for chunk in in_chunks(cache.rows("validation"), config.batch_size) if len(chunk) >= 3]
     mined: list[Mined] = []
 
@@ -134,6 +139,6 @@ def _validation(config: PretrainRun, cache: Cache, miner: BatchMiner) -> Callabl
             z = torch.from_numpy(learner.embed(signals)).to(device)
             loss, _ = learner.objective(z, mined[index].to(device))
             losses.append(float(loss))
-        return {"validation_loss": float(np.mean(losses))}
+        return {"validation_loss": float(np.mean(losses))} | hubs.shares()
 
     return validate if chunks else None

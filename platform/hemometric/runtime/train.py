@@ -8,6 +8,7 @@ must lie where every node sees it.
 from __future__ import annotations
 
 import contextlib
+import datetime
 import shutil
 import threading
 import uuid
@@ -26,6 +27,9 @@ from hemometric.runtime.session import check_cpus, cluster_cpus, cluster_gpus, n
 
 MAX_FAILURES = 3
 """How often the workers are started again before the driver gives up."""
+
+MINING_TIMEOUT = datetime.timedelta(minutes=10)
+"""How long the mining of one rank waits for the others: a rank that died alone must end the run, not hang it."""
 
 Loop = Callable[[Any, World, Hooks], Any]
 """`runs.pretrain.pretrain` or `runs.finetune.finetune`."""
@@ -165,7 +169,7 @@ def _worker(given: Mapping[str, Any]) -> None:
         rank=context.get_world_rank(),
         size=context.get_world_size(),
         device=ray.train.torch.get_device(),
-        mining_group=dist.new_group(backend="gloo") if context.get_world_size() > 1 else None,
+        mining_group=dist.new_group(backend="gloo", timeout=MINING_TIMEOUT) if context.get_world_size() > 1 else None,
     )
 
     def report(told: Report) -> None:

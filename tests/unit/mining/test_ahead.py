@@ -8,6 +8,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 
@@ -54,18 +55,31 @@ def test_it_runs_ahead_while_an_item_is_in_use_and_no_further_than_its_depth(dep
             assert made == list(range(step + 1 + depth))
 
 
-def test_only_waiting_counts_as_stalled() -> None:
-    released = threading.Event()
-    ahead = Ahead(lambda step: released.wait() and step, 0, 2)
-    threading.Timer(0.2, released.set).start()
-    assert next(ahead) == 0
-    waited = ahead.stalled_s
-    assert waited > 0.15
-    until(lambda: len(ahead._shelf.items) == 1)
-    time.sleep(0.3)  # in use: the next item is made meanwhile
-    assert next(ahead) == 1
-    assert ahead.stalled_s - waited < 0.1
-    ahead.close()
+def test_only_waiting_counts_as_stalled(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = 100.0
+    asked_for = threading.Event()
+
+    def clock() -> float:
+        read = now_s
+        asked_for.set()
+        return read
+
+    def make(step: int) -> int:
+        nonlocal now_s
+        asked_for.wait()  # the clock is read when an item is asked for
+        now_s += 7.0
+        return step
+
+    monkeypatch.setattr("hemometric.mining.ahead.time", SimpleNamespace(perf_counter=clock))
+    with Ahead(make, 0, 2) as ahead:
+        assert ahead.stalled_s == 0.0
+        assert next(ahead) == 0
+        until(lambda: ahead._shelf.finished)
+        waited_s = ahead.stalled_s
+        assert waited_s >= 7.0
+        now_s += 1000.0  # in use: the next item is already there
+        assert next(ahead) == 1
+        assert ahead.stalled_s == waited_s
 
 
 def test_an_error_is_raised_in_its_items_place_and_ends_the_thread() -> None:

@@ -131,6 +131,10 @@ def check_plain_gather(rank: int, world: int) -> None:
     expected = (torch.arange(len(rows), dtype=torch.float64)[:, None] * scale + world).expand(-1, 2)[rank::world]
     assert local.grad is not None
     assert torch.equal(local.grad, expected)
+    # The sum is taken of a copy: the gradient that comes in belongs to others too.
+    incoming = torch.ones_like(rows)
+    gather(local, world).backward(incoming)
+    assert torch.equal(incoming, torch.ones_like(rows))
 
 
 def main(store: str, out: str, rank: int, world: int) -> None:
