@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import logging
 import math
+import threading
 from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
@@ -41,18 +42,22 @@ class HubCounter:
         self._seen: set[str] = set()
         self._counts: dict[Role, Counter[str]] = {role: Counter() for role in _ROLES}
         self._warned: set[Role] = set()
+        # Batches are counted where they are mined, in a thread of its own; shares are read by the step.
+        self._lock = threading.Lock()
 
     def update(self, mined: Mined, recording_ids: Sequence[str]) -> None:
         """Count one global batch and its triplets."""
-        self._seen.update(recording_ids)
-        self._counts["positives"].update(recording_ids[position] for position in mined.positives.tolist())
-        self._counts["negatives"].update(recording_ids[position] for position in mined.negatives.tolist())
+        with self._lock:
+            self._seen.update(recording_ids)
+            self._counts["positives"].update(recording_ids[position] for position in mined.positives.tolist())
+            self._counts["negatives"].update(recording_ids[position] for position in mined.negatives.tolist())
 
     def share(self, role: Role = "negatives") -> float:
         """Give the share of the positives or negatives that the most used recordings supply, 0 where there are none."""
-        counts = self._counts[role]
-        top = max(1, math.ceil(self.fraction * len(self._seen)))
-        return sum(heapq.nlargest(top, counts.values())) / max(1, counts.total())
+        with self._lock:
+            counts = self._counts[role]
+            top = max(1, math.ceil(self.fraction * len(self._seen)))
+            return sum(heapq.nlargest(top, counts.values())) / max(1, counts.total())
 
     def shares(self) -> dict[str, float]:
         """Give both shares as metrics to log, and warn where one is above the limit."""
