@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from hemometric.config.base import Config
-from hemometric.config.yaml_reader import Lines, read_text, read_yaml
+from hemometric.config.yaml_reader import Lines, read_text, read_value, read_yaml
 from hemometric.errors import UsageError
 
 C = TypeVar("C", bound=Config)
+_SHOWN_LENGTH = 80
 
 
 def decode_file(model: type[C], path: Path, overrides: Sequence[str] = ()) -> C:
@@ -42,12 +43,12 @@ def decode(
     """Check a mapping against `model`; see `decode_file`."""
     for override in overrides:
         data = _apply(data, override)
-    overridden = {tuple(override.partition("=")[0].split(".")) for override in overrides}
+    overridden = {override.partition("=")[0].strip() for override in overrides}
     try:
         # Through JSON, strict mode still takes what YAML has no type for: paths from strings, tuples from lists.
         return model.model_validate_json(json.dumps(data, default=str))
     except ValidationError as error:
-        sentences = [_sentence(model, item, source, lines or {}, overridden) for item in error.errors()]
+        sentences = [_sentence(model, item, source, lines or {}, overridden) for item in _causes(error.errors())]
         raise UsageError("; ".join(dict.fromkeys(sentences))) from None
 
 
@@ -58,10 +59,10 @@ def dump(config: Config) -> str:
 
 def _apply(data: dict[str, Any], override: str) -> dict[str, Any]:
     name, equals, text = override.partition("=")
-    keys = name.split(".")
+    keys = name.strip().split(".")
     if not equals or not all(keys):
         raise UsageError(f"override {override!r}: write it as field.subfield=value")
-    value = read_yaml(f"value: {text}" if text.strip() else "value: null", source=f"override {name}")[0]["value"]
+    value = read_value(text, source=f"override {name.strip()}")
     result: dict[str, Any] = _with(data, keys, value, override)
     return result
 
@@ -72,28 +73,42 @@ def _with(level: Any, keys: Sequence[str], value: Any, override: str) -> Any:
         return value
     key, below = keys[0], keys[1:]
     if isinstance(level, list):
-        if not key.isdigit() or int(key) >= len(level):
+        if not key.isdecimal() or int(key) >= len(level):
             raise UsageError(f"override {override!r}: {key} is no position in a list of {len(level)}, counted from 0")
         return [_with(item, below, value, override) if n == int(key) else item for n, item in enumerate(level)]
     if level is not None and not isinstance(level, dict):
         raise UsageError(f"override {override!r}: there is no {key!r} below a plain value")
     held = dict(level or {})
+    # The names of a search have dots of their own: what stands in the file goes before.
+    whole = next((end for end in range(len(keys), 1, -1) if ".".join(keys[:end]) in held), 1)
+    key, below = ".".join(keys[:whole]), keys[whole:]
     held[key] = _with(held.get(key), below, value, override)
     return held
 
 
-def _sentence(model: type[BaseModel], error: Any, source: str, lines: Lines, overridden: set[tuple[str, ...]]) -> str:
-    location = tuple(error["loc"])
-    path = _without_tags(location, lines)
-    field = ".".join(str(part) for part in path) or "the file"
-    if any(path[: len(name)] == name for name in overridden):
+def _causes(errors: Sequence[Any]) -> list[Any]:
+    """Leave out that a list is too short where the reason is that an item of it is wrong."""
+    places = [tuple(error["loc"]) for error in errors]
+
+    def follows(error: Any, place: tuple[Any, ...]) -> bool:
+        return error["type"] == "too_short" and any(other[: len(place)] == place != other for other in places)
+
+    return [error for error, place in zip(errors, places, strict=True) if not follows(error, place)]
+
+
+def _sentence(model: type[BaseModel], error: Any, source: str, lines: Lines, overridden: set[str]) -> str:
+    path, fields = _walk(model, error["loc"])
+    field = ".".join(str(part) for part in path)
+    kind = error["type"]
+    if kind == "union_tag_invalid":
+        path = (*path, "kind")
+    if any(f"{'.'.join(map(str, path))}.".startswith(f"{name}.") for name in overridden):
         where = "override"
     else:
         line = next((lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in lines), None)
         where = f"{source}, line {line}" if line else source
-    kind = error["type"]
     if kind == "extra_forbidden":
-        return f"{where}: unknown field {field!r}{_did_you_mean(str(location[-1]), fields_at(model, location[:-1]))}"
+        return f"{where}: unknown field {field!r}{_did_you_mean(str(path[-1]), fields)}"
     if kind == "missing":
         return f"{where}: field {field!r} is missing"
     if kind == "union_tag_invalid":
@@ -101,23 +116,65 @@ def _sentence(model: type[BaseModel], error: Any, source: str, lines: Lines, ove
         tag = str(error["ctx"]["tag"])
         return f"{where}: {field} has unknown kind {tag!r}{_did_you_mean(tag, tags)}"
     if kind == "union_tag_not_found":
-        return f"{where}: {field} needs a field {error['ctx']['discriminator']}"
+        return f"{where}: {field} needs a field 'kind'; it says which one is meant"
     message = error["msg"].removeprefix("Value error, ")
+    if not path:
+        return f"{where}: {message}"
     value = error["input"]
-    shown = f", found {value!r}" if isinstance(value, (str, int, float, bool, type(None))) else ""
+    shown = f", found {_short(value)}" if isinstance(value, (str, int, float, bool, type(None))) else ""
     return f"{where}: field {field!r}: {message[:1].lower()}{message[1:]}{shown}"
 
 
-def _without_tags(location: tuple[Any, ...], lines: Lines) -> tuple[Any, ...]:
-    """Drop the union tags that pydantic puts into a location: they are no fields of the file."""
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN_LENGTH else f"{text[:_SHOWN_LENGTH]} …"
+
+
+def _walk(model: type[BaseModel], location: Sequence[Any]) -> tuple[tuple[Any, ...], list[str]]:
+    """Follow pydantic's location of an error through the model's fields.
+
+    Pydantic also puts the tag or the type of a union's member into it, which is no field of the file.
+
+    Returns
+    -------
+    path : tuple
+        The fields, keys and positions alone.
+    fields : list of str
+        What else may stand where the last of them stands.
+    """
     path: tuple[Any, ...] = ()
-    for index, part in enumerate(location):
-        is_last = index == len(location) - 1
-        known = any(name[: len(path) + 1] == (*path, part) for name in lines)
-        inside_known = any(name[: len(path)] == path for name in lines) if path else True
-        if known or is_last or not inside_known:
-            path = (*path, part)
-    return path
+    here: list[Any] = [model]
+    fields: list[str] = []
+    for part in location:
+        models = _models(here)
+        if len(here) > 1:  # a union: this part says which of its members pydantic tried
+            here = [found for found in models if _is_tagged(found, part)] or here[:1]
+        elif models:
+            path, fields = (*path, part), sorted(models[0].model_fields)
+            field = models[0].model_fields.get(str(part))
+            here = _members(field.annotation) if field is not None else []
+        elif here and part != "[key]":
+            path, fields = (*path, part), []
+            inner = [argument for argument in get_args(here[0]) if argument is not Ellipsis]
+            here = _members(inner[-1]) if inner else []
+    return path, fields
+
+
+def _members(annotation: Any) -> list[Any]:
+    """Give the members of a union, or the type itself, without None."""
+    if get_origin(annotation) is Annotated:
+        return _members(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, types.UnionType):
+        return [found for argument in get_args(annotation) for found in _members(argument)]
+    return [] if annotation is type(None) else [annotation]
+
+
+def _models(members: Sequence[Any]) -> list[type[BaseModel]]:
+    return [found for found in members if isinstance(found, type) and issubclass(found, BaseModel)]
+
+
+def _is_tagged(model: type[BaseModel], tag: Any) -> bool:
+    return "kind" in model.model_fields and tag in get_args(model.model_fields["kind"].annotation)
 
 
 def _did_you_mean(word: str, known: Sequence[str]) -> str:
@@ -125,33 +182,3 @@ def _did_you_mean(word: str, known: Sequence[str]) -> str:
     if close:
         return f"; did you mean {close[0]!r}?"
     return f"; known: {', '.join(sorted(known))}" if known else ""
-
-
-def fields_at(model: Any, location: Sequence[Any]) -> list[str]:
-    """Names of the fields that may stand at a location of a config model, union tags and list positions included."""
-    models = _models(model)
-    for part in location:
-        below: list[type[BaseModel]] = []
-        for candidate in models:
-            field = candidate.model_fields.get(str(part))
-            if field is not None:
-                below += _models(field.annotation)
-        if not below:  # a union tag or a position in a list: the same models, narrowed by tag where it fits
-            tagged = [
-                m for m in models if "kind" in m.model_fields and part in get_args(m.model_fields["kind"].annotation)
-            ]
-            below = tagged or models
-        models = below
-    return sorted({name for candidate in models for name in candidate.model_fields})
-
-
-def _models(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, TypeAdapter):
-        return []
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    if get_origin(annotation) is Annotated:
-        return _models(get_args(annotation)[0])
-    if get_origin(annotation) in (Union, types.UnionType, tuple, list, dict):
-        return [found for argument in get_args(annotation) for found in _models(argument)]
-    return []

@@ -11,18 +11,32 @@ import yaml
 from hemometric.errors import UsageError
 
 Lines = dict[tuple[str | int, ...], int]
+_NAMES = {type(None): "nothing", list: "a list"}
 
 
 class _Loader(yaml.SafeLoader):
     """PyYAML reads YAML 1.1, where ``1e-4`` is a string and ``no`` is False; this one reads them as YAML 1.2 does."""
 
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Refuse aliases: a few lines of them can stand for more values than there is memory."""
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]  # its stubs lack it
+            raise yaml.MarkedYAMLError(problem="aliases are not taken; write the value out", problem_mark=mark)
+        return super().compose_node(parent, index)
+
+    def construct_decimal(self, node: yaml.ScalarNode) -> int:
+        """YAML 1.1 takes 010 for 8, and 1:30 for 90."""
+        return int(self.construct_scalar(node))
+
 
 _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag not in _REPLACED]
-    for _REPLACED in [{"tag:yaml.org,2002:bool", "tag:yaml.org,2002:float", "tag:yaml.org,2002:timestamp"}]
+    for _REPLACED in [{f"tag:yaml.org,2002:{name}" for name in ("bool", "float", "int", "timestamp")}]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$"), list("tf"))
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?\d+$"), list("-+0123456789"))
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_decimal)
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(r"^[-+]?(?:\d+\.\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?|\d+[eE][-+]?\d+|\.(?:inf|nan))$"),
@@ -51,15 +65,41 @@ def read_yaml(text: str, *, source: str) -> tuple[dict[str, Any], Lines]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{source}, line {mark.line + 1}" if mark else source
-        raise UsageError(f"{where}: this is not valid YAML ({getattr(error, 'problem', error)})") from None
+        problem = " ".join(str(getattr(error, "problem", None) or error).split())
+        raise UsageError(f"{where}: this is not valid YAML ({problem})") from None
+    except ValueError as error:  # a number of thousands of digits, or a tag that its value does not fit
+        raise UsageError(f"{source}: a value cannot be read ({error})") from None
     except RecursionError:
         raise UsageError(f"{source}: nested too deeply for a config") from None
     if not isinstance(data, dict):
-        raise UsageError(f"{source}: expected a mapping of fields (``name: value``), found {type(data).__name__}")
+        raise UsageError(
+            f"{source}: expected a mapping of fields (``name: value``), found {_NAMES.get(type(data), 'a plain value')}"
+        )
     lines: Lines = {}
     assert node is not None  # noqa: S101 - a mapping has a node
     _collect_lines(node, (), lines, source)
     return data, lines
+
+
+def read_value(text: str, *, source: str) -> Any:
+    """Read the value of an override: lists, mappings and quoted text as YAML, anything else as the plain value it is.
+
+    So ``out=run: a #1`` is a path, though a file would need quotes around it.
+
+    Raises
+    ------
+    UsageError
+        A bracket or a quote is not closed, or a number has thousands of digits.
+    """
+    text = text.strip()
+    if text[:1] in ("[", "{", '"', "'"):
+        return read_yaml(f"value: {text}", source=source)[0]["value"]
+    loader = _Loader("")
+    tag = loader.resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]  # its stubs lack it
+    try:
+        return loader.construct_object(yaml.ScalarNode(tag, text))
+    except ValueError:
+        raise UsageError(f"{source}: {text[:40]} … is no number that can be read") from None
 
 
 def read_text(path: Path) -> str:

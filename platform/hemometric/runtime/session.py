@@ -63,6 +63,7 @@ def session(*, num_cpus: float | None = None, address: str | None = None) -> Ite
     os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
     # Drivers of trials and controllers are many small processes; Ray warns of them from 5 times this number on.
     os.environ.setdefault("RAY_worker_maximum_startup_concurrency", "8")
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
     address = address or os.environ.get("RAY_ADDRESS")
     with contextlib.ExitStack() as stack:
