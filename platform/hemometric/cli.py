@@ -83,8 +83,10 @@ def decode_job(job: str, config: Path | None, overrides: Sequence[str], fields: 
 
 def launch(job: str, config: Any) -> None:
     """Run a job on Ray, or in this process where the config says ``workers: 0``."""
+    from hemometric.runs.base import with_absolute_paths
+
     room = "runs" if config.workers == 0 else "runtime"
-    summary = importlib.import_module(f"hemometric.{room}.{job}").run(config)
+    summary = importlib.import_module(f"hemometric.{room}.{job}").run(with_absolute_paths(config))
     for line in summary:
         typer.echo(line)
 

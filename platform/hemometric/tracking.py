@@ -9,11 +9,16 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
+from urllib.parse import quote, urlsplit
+
+from pydantic import field_validator
 
 from hemometric.config import PLACEMENT, Config
+from hemometric.errors import UsageError
 from hemometric.learning.tracker import NullTracker, Plain, Status, Tracker
 
 if TYPE_CHECKING:
@@ -23,8 +28,12 @@ log = logging.getLogger(__name__)
 
 IDENTITY_TAG = "hemometric.identity"
 PARENT_TAG = "mlflow.parentRunId"
+RETRY_S = 60.0
+"""How long a server that did not answer is left alone: each try may hold up a training step for seconds."""
 _MAX_PARAM_LENGTH = 500
+_METRICS_PER_CALL, _PARAMS_PER_CALL = 1000, 100
 _STATUS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
+_SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks")
 
 
 class TrackingConfig(Config):
@@ -44,62 +53,135 @@ class TrackingConfig(Config):
     uri: Annotated[str | None, PLACEMENT] = None
     experiment: str = "hemometric"
 
+    @field_validator("uri")
+    @classmethod
+    def _is_an_address(cls, uri: str | None) -> str | None:
+        if uri is not None and urlsplit(uri).scheme.partition("+")[0] not in _SCHEMES:
+            raise ValueError("give an MLflow address, such as http://host:5000 or sqlite:///mlflow.db")
+        return uri
+
     def address(self, folder: Path) -> str:
         """Give the tracking address of a run that lives in `folder`."""
-        return self.uri or f"sqlite:///{(folder / 'mlflow.db').resolve()}"
+        path = str((folder / "mlflow.db").resolve())
+        # What follows a ? would be taken for options.
+        return self.uri or (f"sqlite:///file:{quote(path)}?uri=true" if "?" in path else f"sqlite:///{path}")
+
+
+Action = Callable[["MlflowClient", str], None]
 
 
 class MlflowTracker:
-    """One MLflow run. A server that does not answer never stops the training: values are kept and sent later."""
+    """One MLflow run. A server that does not answer never stops the training: what it was told waits for it.
 
-    def __init__(self, client: MlflowClient, run_id: str) -> None:
-        self._client = client
-        self.run_id = run_id
-        self._waiting: list[tuple[str, float, int]] = []
+    Parameters
+    ----------
+    find : callable
+        Finds or creates the run; gives the client and the run's id.
+    """
+
+    def __init__(self, find: Callable[[], tuple[MlflowClient, str]]) -> None:
+        self._find = find
+        self._found: tuple[MlflowClient, str] | None = None
+        self._actions: deque[Action] = deque()
+        self._metrics: list[tuple[str, float, int, int]] = []
+        self._retry_at_s = 0.0
+
+    @property
+    def run_id(self) -> str | None:
+        """The id of the MLflow run; None while the server does not answer."""
+        if self._found is None:
+            self._send()
+        return None if self._found is None else self._found[1]
+
+    @property
+    def num_waiting(self) -> int:
+        """Metric values that the server has not taken yet."""
+        return len(self._metrics)
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
         """Log numbers of one step, and any that an earlier failure kept back."""
-        from mlflow.entities import Metric
-        from mlflow.exceptions import MlflowException
-
-        self._waiting += [(name, float(value), step) for name, value in values.items()]
-        batch = self._waiting[:1000]
-        try:
-            self._client.log_batch(self.run_id, metrics=[Metric(n, v, _now_ms(), s) for n, v, s in batch])
-        except (MlflowException, OSError) as error:
-            if len(self._waiting) == len(values):
-                log.warning(
-                    "tracking does not answer (%s); training goes on, %d values wait", type(error).__name__, len(batch)
-                )
-        else:
-            self._waiting = self._waiting[1000:]
+        now_ms = int(time.time() * 1000)
+        self._metrics += [(name, float(value), now_ms, step) for name, value in values.items()]
+        self._send()
 
     def params(self, values: Mapping[str, Plain]) -> None:
         """Log settings that the run does not hold yet; a restart leaves those that it has."""
-        known = self._client.get_run(self.run_id).data.params
-        for name, value in values.items():
-            if name not in known:
-                self._client.log_param(self.run_id, name, str(value)[:_MAX_PARAM_LENGTH])
+
+        def send(client: MlflowClient, run_id: str) -> None:
+            from mlflow.entities import Param
+
+            known = client.get_run(run_id).data.params
+            new = [Param(key, str(value)[:_MAX_PARAM_LENGTH]) for key, value in values.items() if key not in known]
+            for start in range(0, len(new), _PARAMS_PER_CALL):
+                client.log_batch(run_id, params=new[start : start + _PARAMS_PER_CALL])
+
+        self._do(send)
 
     def tags(self, values: Mapping[str, str]) -> None:
         """Set tags."""
-        for name, value in values.items():
-            self._client.set_tag(self.run_id, name, value)
+
+        def send(client: MlflowClient, run_id: str) -> None:
+            from mlflow.entities import RunTag
+
+            client.log_batch(run_id, tags=[RunTag(key, value) for key, value in values.items()])
+
+        self._do(send)
 
     def artifact(self, path: Path) -> None:
         """Store a file or a folder with the run."""
-        store = self._client.log_artifacts if path.is_dir() else self._client.log_artifact
-        store(self.run_id, str(path))
+
+        def send(client: MlflowClient, run_id: str) -> None:
+            store = client.log_artifacts if path.is_dir() else client.log_artifact
+            store(run_id, str(path))
+
+        self._do(send)
 
     def finish(self, status: Status) -> None:
         """Send what waits and end the run."""
-        while self._waiting:
-            before = len(self._waiting)
-            self.metrics({}, 0)
-            if len(self._waiting) == before:
-                log.warning("%d metric values were never taken by the tracking server", before)
-                break
-        self._client.set_terminated(self.run_id, _STATUS[status])
+        self._retry_at_s = 0.0
+        self._send()
+        self._do(lambda client, run_id: client.set_terminated(run_id, _STATUS[status]))
+        if self._metrics or self._actions:
+            log.warning("the tracking server never took %d metric values of this run", len(self._metrics))
+
+    def _do(self, action: Action) -> None:
+        self._actions.append(action)
+        self._send()
+
+    def _send(self) -> None:
+        """Send all that waits, unless the server was silent a moment ago."""
+        if time.monotonic() < self._retry_at_s:
+            return
+        from mlflow.entities import Metric
+        from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            self._found = self._found or self._find()
+            client, run_id = self._found
+            while self._actions:
+                self._try(client, run_id)
+            while self._metrics:
+                batch = [Metric(*values) for values in self._metrics[:_METRICS_PER_CALL]]
+                client.log_batch(run_id, metrics=batch)
+                del self._metrics[:_METRICS_PER_CALL]
+        except (MlflowException, SQLAlchemyError, OSError) as error:
+            self._retry_at_s = time.monotonic() + RETRY_S
+            log.warning(
+                "tracking does not answer (%s); the run goes on, %d values wait", type(error).__name__, self.num_waiting
+            )
+
+    def _try(self, client: MlflowClient, run_id: str) -> None:
+        """Do the first action; one that is refused for good is passed over, or nothing behind it would be sent."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self._actions[0](client, run_id)
+        except MlflowException as error:
+            if error.error_code != "INVALID_PARAMETER_VALUE":
+                raise
+            log.warning("tracking refused something of this run (%s)", str(error).partition("\n")[0][:200])
+        self._actions.popleft()
 
 
 def open_tracker(
@@ -115,26 +197,45 @@ def open_tracker(
         What makes the run the same run after a restart.
     parent : str, optional
         The MLflow run that this one belongs to.
+
+    Raises
+    ------
+    UsageError
+        The address needs a database driver that is not installed.
     """
     if config.kind == "none":
         return NullTracker()
-    # Quiet and offline: no telemetry, no progress of schema migrations on a person's terminal.
+    # Quiet and offline: no telemetry, no progress of schema migrations on a person's terminal, no minutes of retries.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     from mlflow import MlflowClient
 
-    folder.mkdir(parents=True, exist_ok=True)
-    client = MlflowClient(tracking_uri=config.address(folder))
-    experiment_id = _experiment(client, config, folder)
-    found = client.search_runs([experiment_id], filter_string=f"tags.`{IDENTITY_TAG}` = '{identity}'", max_results=1)
-    if found:
-        run_id = found[0].info.run_id
-        client.update_run(run_id, status="RUNNING")
-    else:
-        tags = {IDENTITY_TAG: identity} | ({PARENT_TAG: parent} if parent else {})
-        run_id = client.create_run(experiment_id, run_name=name, tags=tags).info.run_id
-    return MlflowTracker(client, run_id)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+
+    def find() -> tuple[MlflowClient, str]:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            client = MlflowClient(tracking_uri=config.address(folder))
+        except ModuleNotFoundError as error:
+            raise UsageError(f"tracking.uri needs the Python package {error.name}; install it") from None
+        experiment_id = _experiment(client, config, folder)
+        found = client.search_runs(
+            [experiment_id], filter_string=f"tags.`{IDENTITY_TAG}` = '{identity}'", max_results=1
+        )
+        if found:
+            run_id = str(found[0].info.run_id)
+            client.update_run(run_id, status="RUNNING")
+        else:
+            tags = {IDENTITY_TAG: identity} | ({PARENT_TAG: parent} if parent else {})
+            run_id = str(client.create_run(experiment_id, run_name=name, tags=tags).info.run_id)
+        return client, run_id
+
+    tracker = MlflowTracker(find)
+    if tracker.run_id is not None and parent:
+        tracker.tags({PARENT_TAG: parent})
+    return tracker
 
 
 def run_id_of(tracker: Tracker) -> str | None:
@@ -158,7 +259,3 @@ def _experiment(client: MlflowClient, config: TrackingConfig, folder: Path) -> s
             if found is None:
                 raise
     return str(found.experiment_id)
-
-
-def _now_ms() -> int:
-    return int(time.time() * 1000)

@@ -1,7 +1,7 @@
 """YAML plus dotted overrides become frozen, typed configs with a fingerprint."""
 
-from hemometric.config.base import PLACEMENT, Config, fingerprint
+from hemometric.config.base import PLACEMENT, Config, essence, fingerprint
 from hemometric.config.decode import decode, decode_file, dump
 from hemometric.config.yaml_reader import read_yaml
 
-__all__ = ["PLACEMENT", "Config", "decode", "decode_file", "dump", "fingerprint", "read_yaml"]
+__all__ = ["PLACEMENT", "Config", "decode", "decode_file", "dump", "essence", "fingerprint", "read_yaml"]

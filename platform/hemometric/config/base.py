@@ -28,18 +28,19 @@ def fingerprint(config: Config) -> str:
 
     A run may therefore go on with other workers, paths, addresses and tracking, and nothing else.
     """
-    canonical = json.dumps(_essence(config), sort_keys=True, separators=(",", ":"))
+    canonical = json.dumps(essence(config), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
-def _essence(value: Any) -> Any:
+def essence(value: Any) -> Any:
+    """Give what a config computes as plain JSON values, without any `PLACEMENT` field: no path, address or width."""
     if isinstance(value, Config):
         fields = type(value).model_fields
         return {
-            name: _essence(getattr(value, name)) for name, field in fields.items() if PLACEMENT not in field.metadata
+            name: essence(getattr(value, name)) for name, field in fields.items() if PLACEMENT not in field.metadata
         }
     if isinstance(value, dict):
-        return {str(key): _essence(item) for key, item in value.items()}
+        return {str(key): essence(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_essence(item) for item in value]
+        return [essence(item) for item in value]
     return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 import platformdirs
 from pydantic import Field
@@ -58,6 +58,25 @@ class TrainingRun(Workers):
     def cache_folder(self) -> Path:
         """Node-local folder of prepared signals."""
         return self.cache or platformdirs.user_cache_path("hemometric") / "prepared"
+
+
+C = TypeVar("C", bound=Config)
+
+
+def with_absolute_paths(config: C) -> C:
+    """Resolve every path of a config against the current folder: workers run in folders of their own."""
+    updates = {name: _absolute(getattr(config, name)) for name in type(config).model_fields}
+    return config.model_copy(update=updates)
+
+
+def _absolute(value: Any) -> Any:
+    if isinstance(value, Path):
+        return value.expanduser().absolute()
+    if isinstance(value, Config):
+        return with_absolute_paths(value)
+    if isinstance(value, tuple):
+        return tuple(_absolute(item) for item in value)
+    return value
 
 
 def open_run_folder(config: TrainingRun, identity: str) -> Path:

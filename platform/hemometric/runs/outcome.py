@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from hemometric.config import dump
+import yaml
+
+from hemometric.config import essence
 from hemometric.errors import InterruptedRunError
 from hemometric.learning import Fit, Tracker
-from hemometric.runs.base import TrainingRun
+from hemometric.runs.base import TrainingRun, write_text
 from hemometric.runs.records import Both, MetricsFile, write_summary
 from hemometric.tracking import open_tracker
 
@@ -21,8 +23,9 @@ def open_trackers(config: TrainingRun, identity: str, *, name: str, parent: str 
     """Tell ``metrics.jsonl`` and MLflow of a run, and say how it ended."""
     remote = open_tracker(config.tracking, config.out, identity=identity, name=name, parent=parent)
     tracker = Both((MetricsFile(config.out / "metrics.jsonl"), remote))
-    flat = {key: value for key, value in _flat(config.model_dump(mode="json")).items() if key not in _PLACES}
-    tracker.params(flat)
+    # What is computed, and not where: paths may name a project or a person, and a server is read by others.
+    settings = essence(config)
+    tracker.params(_flat(settings))
     tracker.tags({"fingerprint": identity})
     try:
         yield tracker
@@ -32,9 +35,8 @@ def open_trackers(config: TrainingRun, identity: str, *, name: str, parent: str 
     except BaseException:
         tracker.finish("failed")
         raise
-    config_file = config.out / "config.yaml"
-    config_file.write_text(dump(config), encoding="utf-8")
-    tracker.artifact(config_file)
+    write_text(config.out / "settings.yaml", yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
+    tracker.artifact(config.out / "settings.yaml")
     tracker.finish("finished")
 
 
@@ -72,9 +74,6 @@ def finished_lines(folder: Path) -> list[str]:
     if outcome["best_step"] is not None:
         lines.append(f"best validation loss {outcome['best_validation_loss']:.4f} after step {outcome['best_step']}")
     return [*lines, f"model: {folder / 'model'}"]
-
-
-_PLACES = ("corpus", "out", "cache", "model")
 
 
 def _flat(values: dict[str, object], prefix: str = "") -> dict[str, str | int | float | bool | None]:

@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from hemometric.errors import ClusterError, InterruptedRunError, UsageError
+from hemometric.errors import ClusterError, HemometricError, InterruptedRunError, UsageError
 from hemometric.learning import Report, World, progress_on
 from hemometric.learning.progress import Progress
 from hemometric.runs.base import TrainingRun
@@ -23,6 +23,7 @@ from hemometric.runs.outcome import open_trackers
 from hemometric.runs.records import ProgressFile, read_progress
 from hemometric.runs.training import Hooks
 from hemometric.runtime.failures import translated
+from hemometric.runtime.mailbox import Mailbox
 from hemometric.runtime.session import check_cpus, cluster_cpus, cluster_gpus, needed_cpus
 
 MAX_FAILURES = 3
@@ -73,8 +74,8 @@ def train_on_ray(
     """
     check_fits(config)
     trainer = _trainer(loop, config, identity, name, parent, callbacks)
-    stop_file = config.out / "stop"
-    stop_file.unlink(missing_ok=True)
+    mailbox = Mailbox(config.out)
+    mailbox.clear()
     outcome: dict[str, Any] = {}
 
     def fit() -> None:
@@ -88,12 +89,12 @@ def train_on_ray(
     else:
         thread = threading.Thread(target=fit, name="train", daemon=True)
         thread.start()
-        _watch(thread, config, name)
+        _watch(thread, config, name, mailbox)
+    told = mailbox.open()
+    if told is not None:
+        raise told
     if "error" in outcome:
         raise translated(outcome["error"]) from outcome["error"]
-    if stop_file.exists():
-        stop_file.unlink()
-        raise InterruptedRunError("stopped after a checkpoint; the same command goes on from there")
     if not (config.out / "model" / "_SUCCESS").is_file():
         raise ClusterError("the workers ended without a model; run the same command again to go on")
     shutil.rmtree(config.out / "ray", ignore_errors=True)
@@ -158,8 +159,8 @@ def _worker(given: Mapping[str, Any]) -> None:
 
     context = ray.train.get_context()
     config = given["kind"].model_validate_json(given["config"])
-    stop_file = config.out / "stop"
-    if stop_file.exists():
+    mailbox = Mailbox(config.out)
+    if mailbox.stop_asked():
         return
     threads = max(1, int(config.cpus_per_worker))
     torch.set_num_threads(threads)
@@ -177,20 +178,23 @@ def _worker(given: Mapping[str, Any]) -> None:
         if "validation_loss" in told.metrics:
             ray.train.report({**told.metrics, "step": told.step})
 
-    with contextlib.ExitStack() as stack:
-        hooks = Hooks(on_report=report, stop=stop_file.exists)
+    # All ranks agreed to stop and a checkpoint is written: an error would only make Ray start them again.
+    with contextlib.suppress(InterruptedRunError), contextlib.ExitStack() as stack:
+        hooks = Hooks(on_report=report, stop=mailbox.stop_asked)
         if world.is_main:
             tracker = stack.enter_context(
                 open_trackers(config, given["identity"], name=given["name"], parent=given["parent"])
             )
             progress = ProgressFile(config.out / "progress.json")
-            hooks = Hooks(tracker=tracker, progress=progress, on_report=report, stop=stop_file.exists)
-        # All ranks agreed to stop and a checkpoint is written: an error here would only make Ray start them again.
-        with contextlib.suppress(InterruptedRunError):
+            hooks = Hooks(tracker=tracker, progress=progress, on_report=report, stop=mailbox.stop_asked)
+        try:
             given["loop"](config, world, hooks)
+        except HemometricError as error:
+            mailbox.tell_failure(error)
+            raise
 
 
-def _watch(thread: threading.Thread, config: TrainingRun, name: str) -> None:
+def _watch(thread: threading.Thread, config: TrainingRun, name: str, mailbox: Mailbox) -> None:
     """Show what the main rank writes; the first interruption asks the workers to stop, the second gives up."""
     progress: Progress = progress_on(name)
     shown: int | None = None
@@ -211,6 +215,6 @@ def _watch(thread: threading.Thread, config: TrainingRun, name: str) -> None:
                 if interrupted:
                     raise
                 interrupted = True
-                (config.out / "stop").touch()
+                mailbox.ask_to_stop()
     finally:
         progress.close()
