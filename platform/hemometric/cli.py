@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import signal
 import sys
 import traceback
@@ -73,8 +74,8 @@ def decode_job(job: str, config: Path | None, overrides: Sequence[str], fields: 
     from hemometric.config.yaml_reader import read_text, read_yaml
     from hemometric.runs import catalogue
 
-    data, lines = read_yaml(read_text(config), source=str(config)) if config else ({}, {})
-    given = {name: value for name, value in fields.items() if value not in (None, [], ())}
+    data, lines = read_yaml(readconfig, source=str(config)) if config else ({}, {})
+    given = {name: str(value) if isinstance(value, Path) else value for name, value in fields.items() if value}
     found = data.setdefault("job", job)
     if found != job:
         raise UsageError(f"{config}: this is a config for {found!r}; run: hemometric {found} --config {config}")
@@ -108,8 +109,8 @@ def ingest(
     words = sources or []
     overrides = [word for word in words if "=" in word and not Path(word).exists()]
     paths = [word for word in words if word not in overrides]
-    fields = {"sources": paths, "out": _text(out), "key": _text(key), "table": _text(table)}
-    launch("ingest", decode_job("ingest", config, overrides, fields))
+    fields = {"sources": paths, "out": out, "key": key}
+    launch("ingest", decode_job("ingest", config, [*_table(table, config), *overrides], fields))
 
 
 @app.command(epilog="Example: hemometric verify corpus")
@@ -145,7 +146,7 @@ def synthesise(
     """Write a synthetic 12-lead cohort with a planted mPCWP, and say how well it can be estimated at best."""
     from hemometric.runs import synthesise as run
 
-    for line in run.run(decode_job("synthesise", config, overrides or [], {"out": _text(out)})):
+    for line in run.run(decode_job("synthesise", config, overrides or [], {"out": out})):
         typer.echo(line)
 
 
@@ -184,7 +185,7 @@ def embed(
     debug: Debug = False,
 ) -> None:
     """Write the embedding of every recording to Parquet (Ray Data)."""
-    launch("embed", decode_job("embed", config, overrides or [], _folders(model, corpus, out)))
+    launch("embed", decode_job("embed", config, overrides or [], {"model": model, "corpus": corpus, "out": out}))
 
 
 @app.command(epilog="Example: hemometric predict --model runs/tune/model --corpus corpus --out predictions")
@@ -197,7 +198,7 @@ def predict(
     debug: Debug = False,
 ) -> None:
     """Write the estimate of every recording (mmHg, or a probability) to Parquet (Ray Data)."""
-    launch("predict", decode_job("predict", config, overrides or [], _folders(model, corpus, out)))
+    launch("predict", decode_job("predict", config, overrides or [], {"model": model, "corpus": corpus, "out": out}))
 
 
 @app.command(epilog="Example: hemometric evaluate --config configs/evaluate/demo.yaml")
@@ -258,18 +259,23 @@ def version() -> None:
     typer.echo(f"hemometric {__version__}")
 
 
+def _table(table: Path | None, config: Path | None) -> list[str]:
+    """Say where the table is; what its columns mean is known for PTB-XL's, and a config's affair for any other."""
+    if table is None:
+        return []
+    if table.name != "ptbxl_database.csv" and config is None:
+        raise UsageError(
+            f"table {table}: say which column holds what in a config (configs/ingest/synthetic.yaml shows how) and "
+            "give it with --config"
+        )
+    kind = [] if config is not None else ["ingest.table.kind=ptbxl"]
+    return [*kind, f"ingest.table.path={json.dumps(str(table))}"]
+
+
 def _decode_any(file: Path, overrides: Sequence[str]) -> Any:
     from hemometric.runs import catalogue
 
     return catalogue.decode(file, overrides)
-
-
-def _folders(model: Path | None, corpus: Path | None, out: Path | None) -> dict[str, str | None]:
-    return {"model": _text(model), "corpus": _text(corpus), "out": _text(out)}
-
-
-def _text(path: Path | None) -> str | None:
-    return None if path is None else str(path)
 
 
 def _interrupt(signum: int, frame: object) -> NoReturn:

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from pydantic import field_validator
 
@@ -62,9 +62,7 @@ class TrackingConfig(Config):
 
     def address(self, folder: Path) -> str:
         """Give the tracking address of a run that lives in `folder`."""
-        path = str((folder / "mlflow.db").resolve())
-        # What follows a ? would be taken for options.
-        return self.uri or (f"sqlite:///file:{quote(path)}?uri=true" if "?" in path else f"sqlite:///{path}")
+        return self.uri or f"sqlite:///{(folder / 'mlflow.db').resolve()}"
 
 
 Action = Callable[["MlflowClient", str], None]
