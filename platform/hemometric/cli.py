@@ -74,7 +74,7 @@ def decode_job(job: str, config: Path | None, overrides: Sequence[str], fields: 
     from hemometric.config.yaml_reader import read_text, read_yaml
     from hemometric.runs import catalogue
 
-    data, lines = read_yaml(readconfig, source=str(config)) if config else ({}, {})
+    data, lines = read_yaml(read_text(config), source=str(config)) if config else ({}, {})
     given = {name: str(value) if isinstance(value, Path) else value for name, value in fields.items() if value}
     found = data.setdefault("job", job)
     if found != job:
