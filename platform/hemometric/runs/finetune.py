@@ -16,16 +16,16 @@ from hemometric.corpus import Cache, open_corpus
 from hemometric.ecg import Float64
 from hemometric.encoders import EncoderConfig, HeadConfig, ResNet1dConfig, Task, load, load_trunk, save
 from hemometric.errors import UsageError
-from hemometric.learning import Learner, World, fit, progress_on
+from hemometric.learning import Learner, World, progress_on
 from hemometric.objectives import SupervisedObjective
 from hemometric.runs.base import TrainingRun, open_run_folder
-from hemometric.runs.feed import Feed
 from hemometric.runs.outcome import finished_lines, open_trackers, write_outcome
 from hemometric.runs.tasks import RegressionTask, TaskConfig, labelled_rows, scaled, validation_metrics
 from hemometric.runs.training import (
     Hooks,
     check_batches,
-    checkpoint_store,
+    feed_of,
+    fit_run,
     is_finished,
     lasting,
     open_cache,
@@ -136,32 +136,14 @@ def finetune(config: FinetuneRun, world: World | None = None, hooks: Hooks | Non
     # Targets stay in the label's unit: the label miner's tolerance is in mmHg. The objective standardises them.
     objective = config.objective.build(scale_mean=task.scale_mean, scale_sd=task.scale_sd, threshold=task.threshold)
     learner = Learner(encoder, objective, seed=config.seed, head=head)
-    outcome = fit(
+    outcome = fit_run(
+        config,
         learner,
-        Feed(
-            cache=cache,
-            rows=rows,
-            order=config.batches.build(len(rows), config.batch_size, config.seed),
-            num_steps=config.num_steps,
-            world=world,
-            targets=values[rows].astype(np.float32),
-        ),
-        num_steps=config.num_steps,
-        optimiser=config.optimiser,
-        schedule=config.schedule,
-        seed=config.seed,
-        world=world,
-        store=checkpoint_store(config),
-        fingerprint=run_identity(config, corpus.hash, model_hash),
-        manifest_hash=corpus.hash,
-        checkpoint_every_steps=config.checkpoint_every_steps,
-        validate_every_steps=config.validate_every_steps,
-        log_every_steps=config.log_every_steps,
+        feed_of(config, cache, rows, world, targets=values[rows].astype(np.float32)),
+        corpus,
+        hooks,
+        identity=run_identity(config, corpus.hash, model_hash),
         validate=_validation(config, cache, values, task),
-        tracker=hooks.tracker,
-        progress=hooks.progress,
-        on_report=hooks.on_report,
-        stop=hooks.stop,
     )
     best = next(metrics for step, metrics in outcome.validations if step == outcome.best_step)
     if world.is_main:

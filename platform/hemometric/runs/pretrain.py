@@ -10,16 +10,17 @@ import torch
 
 from hemometric.corpus import Cache, open_corpus
 from hemometric.encoders import EncoderConfig, ResNet1dConfig, save
-from hemometric.learning import Learner, World, fit, progress_on
+from hemometric.learning import Learner, World, progress_on
 from hemometric.mining import BatchMiner, HubCounter, Mined, MiningConfig
 from hemometric.objectives import PretrainObjectiveConfig, TripletObjective
 from hemometric.runs.base import TrainingRun, open_run_folder
-from hemometric.runs.feed import Feed, in_chunks
+from hemometric.runs.feed import in_chunks
 from hemometric.runs.outcome import finished_lines, open_trackers, write_outcome
 from hemometric.runs.training import (
     Hooks,
     check_batches,
-    checkpoint_store,
+    feed_of,
+    fit_run,
     is_finished,
     lasting,
     open_cache,
@@ -75,33 +76,14 @@ def pretrain(config: PretrainRun, world: World | None = None, hooks: Hooks | Non
     miner = config.mining.build(rate_hz=config.preparation.rate_hz, leads=config.preparation.leads, seed=config.seed)
     miner.warm_up()
     hubs = HubCounter()
-    outcome = fit(
+    outcome = fit_run(
+        config,
         learner,
-        Feed(
-            cache=cache,
-            rows=rows,
-            order=config.batches.build(len(rows), config.batch_size, config.seed),
-            num_steps=config.num_steps,
-            world=world,
-            miner=miner,
-            hubs=hubs,
-        ),
-        num_steps=config.num_steps,
-        optimiser=config.optimiser,
-        schedule=config.schedule,
-        seed=config.seed,
-        world=world,
-        store=checkpoint_store(config),
-        fingerprint=run_identity(config, corpus.hash),
-        manifest_hash=corpus.hash,
-        checkpoint_every_steps=config.checkpoint_every_steps,
-        validate_every_steps=config.validate_every_steps,
-        log_every_steps=config.log_every_steps,
+        feed_of(config, cache, rows, world, miner=miner, hubs=hubs),
+        corpus,
+        hooks,
+        identity=run_identity(config, corpus.hash),
         validate=_validation(config, cache, miner, hubs),
-        tracker=hooks.tracker,
-        progress=hooks.progress,
-        on_report=hooks.on_report,
-        stop=hooks.stop,
     )
     if not world.is_main:
         return

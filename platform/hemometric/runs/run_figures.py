@@ -14,10 +14,10 @@ from hemometric.errors import UsageError
 from hemometric.evaluation import Section, Text, Trial, loss_curves, picture, triplet_figure, tuning_trials
 from hemometric.evaluation.report import Part
 from hemometric.learning import World
-from hemometric.runs.feed import Feed
 from hemometric.runs.outcome import read_outcome
 from hemometric.runs.pretrain import PretrainRun
 from hemometric.runs.records import read_metrics
+from hemometric.runs.training import feed_of
 from hemometric.runs.tune import SCORE, read_trials
 
 NUM_TRIPLETS = 3
@@ -59,16 +59,8 @@ def triplets(folder: Path) -> list[Part]:
     """Mine the first batch of a run again, and draw anchors with what the miner chose for them."""
     config = decode_file(PretrainRun, folder / "config.yaml")
     cache = lay_cache(open_corpus(config.corpus), config.preparation, ("train", "validation"), config.cache_folder)
-    rows = cache.rows("train")
-    feed = Feed(
-        cache=cache,
-        rows=rows,
-        order=config.batches.build(len(rows), config.batch_size, config.seed),
-        num_steps=1,
-        world=World(),
-        miner=config.mining.build(rate_hz=config.preparation.rate_hz, leads=config.preparation.leads, seed=config.seed),
-    )
-    batch = feed.batch(0)
+    miner = config.mining.build(rate_hz=config.preparation.rate_hz, leads=config.preparation.leads, seed=config.seed)
+    batch = feed_of(config, cache, cache.rows("train"), World(), miner=miner).batch(0)
     mined = batch.mined
     if mined is None or not len(mined.anchors):
         return [Text("The first batch had no eligible triplet.")]

@@ -14,9 +14,23 @@ import numpy.typing as npt
 from hemometric import __version__
 from hemometric.config import fingerprint
 from hemometric.corpus import Cache, Corpus, lay_cache, open_corpus
+from hemometric.ecg import Float32
 from hemometric.errors import UsageError
-from hemometric.learning import CheckpointStore, NullProgress, NullTracker, Progress, Report, Tracker, World
+from hemometric.learning import (
+    CheckpointStore,
+    Fit,
+    Learner,
+    NullProgress,
+    NullTracker,
+    Progress,
+    Report,
+    Tracker,
+    World,
+    fit,
+)
+from hemometric.mining import BatchMiner, HubCounter
 from hemometric.runs.base import TrainingRun
+from hemometric.runs.feed import Feed
 
 log = logging.getLogger(__name__)
 
@@ -78,9 +92,52 @@ def check_batches(config: TrainingRun, rows: npt.NDArray[np.int64], world: World
         )
 
 
-def checkpoint_store(config: TrainingRun) -> CheckpointStore:
-    """Open the run's checkpoints."""
-    return CheckpointStore(config.out / "checkpoints")
+def feed_of(
+    config: TrainingRun,
+    cache: Cache,
+    rows: npt.NDArray[np.int64],
+    world: World,
+    *,
+    miner: BatchMiner | None = None,
+    hubs: HubCounter | None = None,
+    targets: Float32 | None = None,
+) -> Feed:
+    """Give the batches of `rows` that a run's config orders, as this rank sees them."""
+    order = config.batches.build(len(rows), config.batch_size, config.seed)
+    return Feed(cache, rows, order, config.num_steps, world, miner=miner, hubs=hubs, targets=targets)
+
+
+def fit_run(
+    config: TrainingRun,
+    learner: Learner,
+    feed: Feed,
+    corpus: Corpus,
+    hooks: Hooks,
+    *,
+    identity: str,
+    validate: Callable[[Learner], dict[str, float]] | None,
+) -> Fit:
+    """Train as a run's config says, with its checkpoints in its folder; see `learning.fit`."""
+    return fit(
+        learner,
+        feed,
+        num_steps=config.num_steps,
+        optimiser=config.optimiser,
+        schedule=config.schedule,
+        seed=config.seed,
+        world=feed.world,
+        store=CheckpointStore(config.out / "checkpoints"),
+        fingerprint=identity,
+        manifest_hash=corpus.hash,
+        checkpoint_every_steps=config.checkpoint_every_steps,
+        validate_every_steps=config.validate_every_steps,
+        log_every_steps=config.log_every_steps,
+        validate=validate,
+        tracker=hooks.tracker,
+        progress=hooks.progress,
+        on_report=hooks.on_report,
+        stop=hooks.stop,
+    )
 
 
 def provenance(config: TrainingRun, corpus: Corpus, steps: int) -> dict[str, str | int | float | bool | None]:
