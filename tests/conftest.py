@@ -90,6 +90,7 @@ _TRAINING: dict[str, Any] = {
     "validate_every_steps": 8,
     "checkpoint_every_steps": 4,
     "log_every_steps": 2,
+    "tracking": {"kind": "none"},
 }
 
 
@@ -127,7 +128,7 @@ def encoder(line: Line, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from hemometric.runs import pretrain
 
     out = tmp_path_factory.mktemp("encoder") / "run"
-    pretrain.run(line.pretrain(out, workers=0, tracking={"kind": "none"}))
+    pretrain.run(line.pretrain(out, workers=0))
     return out / "model"
 
 
@@ -137,7 +138,7 @@ def estimator(line: Line, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from hemometric.runs import finetune
 
     out = tmp_path_factory.mktemp("estimator") / "run"
-    finetune.run(line.finetune(out, workers=0, tracking={"kind": "none"}))
+    finetune.run(line.finetune(out, workers=0))
     return out / "model"
 
 

@@ -4,7 +4,8 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,12 @@ def step_of(out: Path) -> int:
     return 0 if state is None else int(state["step"])
 
 
+def times_told(out: Path, *, step: int) -> int:
+    """How often a run came past a step, in all of its processes."""
+    rows = [json.loads(row) for row in (out / "metrics.jsonl").read_text().splitlines()]
+    return sum(row["step"] == step for row in rows)
+
+
 def num_checkpoints(out: Path) -> int:
     return len(list((out / "checkpoints").glob("step-*/_SUCCESS")))
 
@@ -47,13 +54,13 @@ def num_checkpoints(out: Path) -> int:
 def clean(line: Any, tmp_path_factory: pytest.TempPathFactory) -> list[float]:
     """Losses of the long run, in one process, never killed."""
     out = tmp_path_factory.mktemp("clean") / "run"
-    plain.run(line.pretrain(out, workers=0, tracking={"kind": "none"}, **LONG))
+    plain.run(line.pretrain(out, workers=0, **LONG))
     return losses(out)
 
 
 def test_two_workers_learn_what_one_process_learns(line: Any, two_cpus: object, tmp_path: Path) -> None:
     told = pretrain.run(line.pretrain(tmp_path / "ray"))
-    plain.run(line.pretrain(tmp_path / "plain", workers=0, tracking={"kind": "none"}))
+    plain.run(line.pretrain(tmp_path / "plain", workers=0))
 
     assert len(losses(tmp_path / "ray")) == 16
     np.testing.assert_allclose(losses(tmp_path / "ray"), losses(tmp_path / "plain"), rtol=0, atol=1e-5)
@@ -69,7 +76,7 @@ def test_two_workers_learn_what_one_process_learns(line: Any, two_cpus: object, 
 
 
 def test_tracked_once_and_done_once(line: Any, two_cpus: object, tmp_path: Path) -> None:
-    config = line.pretrain(tmp_path / "run")
+    config = line.pretrain(tmp_path / "run", tracking={"kind": "mlflow"})
     first = pretrain.run(config)
     files = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*") if path.is_file()}
     assert pretrain.run(config) == first
@@ -91,16 +98,89 @@ def test_a_killed_rank_goes_on_from_the_last_checkpoint(
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(pretrain.run, line.pretrain(out, **LONG))
         until(lambda: step_of(out) >= 50, "step 50")
-        killed = train_workers()[0]
-        os.kill(killed, signal.SIGKILL)
-        assert num_checkpoints(out) > 0
+        os.kill(train_workers()[0], signal.SIGKILL)
         assert not running.done()
         running.result(timeout=150)
 
     np.testing.assert_allclose(losses(out), clean, rtol=0, atol=1e-6)
-    (run,) = mlflow_runs(out)
-    assert run.info.status == "FINISHED"
-    assert int(run.data.tags["resumed_from"]) >= 20
+    assert times_told(out, step=2) == 1, "the workers went on from a checkpoint, not from the first step"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_driver_leaves_a_checkpoint(
+    line: Any, two_cpus: dict[str, str], tmp_path: Path, clean: list[float], start: Any, config_file: Any, number: int
+) -> None:
+    out = tmp_path / "run"
+    job = ["jobs/pretrain.py", "--config", config_file(line.pretrain(out, **LONG | {"checkpoint_every_steps": 1000}))]
+    driver = start(*job, env=two_cpus)
+    driver.until(lambda: step_of(out) >= 30, "step 30")
+    assert num_checkpoints(out) == 0
+    # A terminal sends Ctrl-C to every process of the group, a batch system its SIGTERM to the first.
+    driver.interrupt(number, group=number == signal.SIGINT)
+    assert driver.wait() == 130, driver.output
+    assert "goes on" in driver.output
+    assert "Traceback" not in driver.output
+    assert num_checkpoints(out) == 1
+    assert not (out / "model").exists()
+
+    start(*job, env=two_cpus).finish()
+    assert times_told(out, step=2) == 1
+    np.testing.assert_allclose(losses(out), clean, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("snapshot", ["kept", "deleted", "truncated"])
+def test_a_killed_driver_goes_on_from_the_last_checkpoint(
+    line: Any, two_cpus: dict[str, str], tmp_path: Path, clean: list[float], start: Any, config_file: Any, snapshot: str
+) -> None:
+    out = tmp_path / "run"
+    tracked = snapshot == "kept"
+    tracking = {"kind": "mlflow" if tracked else "none"}
+    job = ["jobs/pretrain.py", "--config", config_file(line.pretrain(out, tracking=tracking, **LONG))]
+    # One dies with the session that is its own, the others leave a cluster behind.
+    env = {} if tracked else two_cpus
+    driver = start(*job, env=env)
+    driver.until(lambda: step_of(out) >= 50, "step 50")
+    driver.kill()
+    driver.clean()
+    assert num_checkpoints(out) > 0
+    assert not (out / "model").exists()
+    files = [path for path in (out / "ray").rglob("*") if path.is_file()]
+    assert files, "Ray keeps a snapshot of its own"
+    if snapshot == "deleted":
+        shutil.rmtree(out / "ray")
+    elif snapshot == "truncated":
+        for path in files:
+            path.write_bytes(path.read_bytes()[:-1])
+
+    start(*job, env=env).finish()
+    assert times_told(out, step=2) == 1
+    np.testing.assert_allclose(losses(out), clean, rtol=0, atol=1e-6)
+    if tracked:
+        (run,) = mlflow_runs(out)
+        assert run.info.status == "FINISHED"
+        assert int(run.data.tags["resumed_from"]) >= 20
+
+
+def test_the_test_split_is_never_read(line: Any, two_cpus: object, tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus"
+    shutil.copytree(line.real, corpus)
+    shutil.rmtree(corpus / "shards" / "test")
+    pretrain.run(line.pretrain(tmp_path / "blind", corpus=corpus, cache=tmp_path / "cache"))
+    plain.run(line.pretrain(tmp_path / "seeing", workers=0))
+    np.testing.assert_allclose(losses(tmp_path / "blind"), losses(tmp_path / "seeing"), rtol=0, atol=1e-5)
+
+
+def test_too_few_cpus_are_said_before_anything_hangs(line: Any, two_cpus: object, tmp_path: Path) -> None:
+    began_s = time.monotonic()
+    with pytest.raises(PrecheckError, match="asks for 64 CPUs and the cluster has 2"):
+        pretrain.run(line.pretrain(tmp_path / "run", workers=64, batch_size=64, cpus_per_worker=1))
+    assert time.monotonic() - began_s < 10
+    assert PrecheckError.exit_code == 5
+
+
+def test_a_batch_that_the_workers_cannot_share_is_refused(line: Any, two_cpus: object, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="batch_size 9 cannot be dealt to 2 workers"):
+        pretrain.run(line.pretrain(tmp_path / "run", batch_size=9))
 
 
 def train_workers() -> list[int]:

@@ -15,7 +15,7 @@ from hemometric.config import PLACEMENT
 from hemometric.corpus import Cache, open_corpus
 from hemometric.ecg import Float64
 from hemometric.encoders import EncoderConfig, HeadConfig, ResNet1dConfig, Task, load, load_trunk, save
-from hemometric.errors import UsageError
+from hemometric.errors import IntegrityError, UsageError
 from hemometric.learning import Learner, World, progress_on
 from hemometric.objectives import SupervisedObjective
 from hemometric.runs.base import TrainingRun, open_run_folder
@@ -145,7 +145,9 @@ def finetune(config: FinetuneRun, world: World | None = None, hooks: Hooks | Non
         identity=run_identity(config, corpus.hash, model_hash),
         validate=_validation(config, cache, values, task),
     )
-    best = next(metrics for step, metrics in outcome.validations if step == outcome.best_step)
+    if outcome.best_step is None:
+        raise IntegrityError("no validation gave a finite loss, so there is no best model; take a smaller learning rate")
+    best = dict(outcome.validations)[outcome.best_step]
     if world.is_main:
         learner.load_state_dict(outcome.best_weights)
         save(
