@@ -46,8 +46,10 @@ def times_told(out: Path, *, step: int) -> int:
     return sum(row["step"] == step for row in rows)
 
 
-def num_checkpoints(out: Path) -> int:
-    return len(list((out / "checkpoints").glob("step-*/_SUCCESS")))
+def newest_checkpoint(out: Path) -> int:
+    """The step of the newest whole checkpoint, 0 without any."""
+    found = (out / "checkpoints").glob("step-*/_SUCCESS")
+    return max((int(path.parent.name.removeprefix("step-")) for path in found), default=0)
 
 
 @pytest.fixture(scope="module")
@@ -59,36 +61,35 @@ def clean(line: Any, tmp_path_factory: pytest.TempPathFactory) -> list[float]:
 
 
 def test_two_workers_learn_what_one_process_learns(line: Any, two_cpus: object, tmp_path: Path) -> None:
-    told = pretrain.run(line.pretrain(tmp_path / "ray"))
+    out = tmp_path / "ray"
+    config = line.pretrain(out, tracking={"kind": "mlflow"})
+    told = pretrain.run(config)
     plain.run(line.pretrain(tmp_path / "plain", workers=0))
 
-    assert len(losses(tmp_path / "ray")) == 16
-    np.testing.assert_allclose(losses(tmp_path / "ray"), losses(tmp_path / "plain"), rtol=0, atol=1e-5)
-    ray_model, plain_model = load(tmp_path / "ray" / "model"), load(tmp_path / "plain" / "model")
+    assert len(losses(out)) == 16
+    np.testing.assert_allclose(losses(out), losses(tmp_path / "plain"), rtol=0, atol=1e-5)
+    ray_model, plain_model = load(out / "model"), load(tmp_path / "plain" / "model")
     signals = np.random.default_rng(0).normal(size=(3, 12, 400)).astype(np.float32)
     np.testing.assert_allclose(ray_model.embed_prepared(signals), plain_model.embed_prepared(signals), rtol=1e-3)
-    metrics = read_metrics(tmp_path / "ray" / "metrics.jsonl")
+    metrics = read_metrics(out / "metrics.jsonl")
     assert [row["step"] for row in metrics] == [2, 4, 6, 8, 10, 12, 14, 16]
     assert all(0 <= row["stalled_share"] <= 1 and row["ecg_per_s"] > 0 for row in metrics)
     assert any("validation_loss" in row for row in metrics)
-    assert f"model: {tmp_path / 'ray' / 'model'}" in told
-    assert not (tmp_path / "ray" / "ray").exists()
+    assert f"model: {out / 'model'}" in told
+    assert not (out / "ray").exists()
 
-
-def test_tracked_once_and_done_once(line: Any, two_cpus: object, tmp_path: Path) -> None:
-    config = line.pretrain(tmp_path / "run", tracking={"kind": "mlflow"})
-    first = pretrain.run(config)
-    files = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*") if path.is_file()}
-    assert pretrain.run(config) == first
-    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*") if path.is_file()} == files
-
-    (run,) = mlflow_runs(tmp_path / "run")
+    (run,) = mlflow_runs(out)
     assert run.info.status == "FINISHED"
     assert run.data.params["batch_size"] == "8"
     assert run.data.params["encoder.embedding_dim"] == "8"
-    assert run.data.metrics["loss"] == pytest.approx(read_metrics(tmp_path / "run" / "metrics.jsonl")[-1]["loss"])
+    assert run.data.metrics["loss"] == pytest.approx(metrics[-1]["loss"])
     assert "stalled_share" in run.data.metrics
-    assert run.data.tags["fingerprint"] == (tmp_path / "run" / "identity").read_text().strip()
+    assert run.data.tags["fingerprint"] == (out / "identity").read_text().strip()
+
+    # The same again is a no-op.
+    files = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
+    assert pretrain.run(config) == told
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()} == files
 
 
 def test_a_killed_rank_goes_on_from_the_last_checkpoint(
@@ -106,59 +107,61 @@ def test_a_killed_rank_goes_on_from_the_last_checkpoint(
     assert times_told(out, step=2) == 1, "the workers went on from a checkpoint, not from the first step"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_driver_leaves_a_checkpoint(
-    line: Any, two_cpus: dict[str, str], tmp_path: Path, clean: list[float], start: Any, config_file: Any, number: int
+def test_a_driver_that_is_stopped_again_and_again_goes_on(
+    line: Any, two_cpus: dict[str, str], tmp_path: Path, clean: list[float], start: Any, config_file: Any
 ) -> None:
     out = tmp_path / "run"
-    job = ["jobs/pretrain.py", "--config", config_file(line.pretrain(out, **LONG | {"checkpoint_every_steps": 1000}))]
-    driver = start(*job, env=two_cpus)
-    driver.until(lambda: step_of(out) >= 30, "step 30")
-    assert num_checkpoints(out) == 0
+    job = ["jobs/pretrain.py", "--config", config_file(line.pretrain(out, **LONG))]
+
+    def begun(*, step: int) -> Any:
+        driver = start(*job, env=two_cpus)
+        driver.until(lambda: step_of(out) >= step, f"step {step}")
+        assert not (out / "model").exists()
+        return driver
+
     # A terminal sends Ctrl-C to every process of the group, a batch system its SIGTERM to the first.
-    driver.interrupt(number, group=number == signal.SIGINT)
-    assert driver.wait() == 130, driver.output
-    assert "goes on" in driver.output
-    assert "Traceback" not in driver.output
-    assert num_checkpoints(out) == 1
-    assert not (out / "model").exists()
+    for number, step in ((signal.SIGINT, 30), (signal.SIGTERM, 70)):
+        driver = begun(step=step)
+        driver.interrupt(number, group=number == signal.SIGINT)
+        assert driver.wait() == 130, driver.output
+        assert "the same command goes on" in driver.output
+        assert "Traceback" not in driver.output
+        assert newest_checkpoint(out) % LONG["checkpoint_every_steps"], "taken when asked to stop, not on schedule"
+    # Nor does it matter what became of the files in which Ray itself keeps where a run stood.
+    for spoil, step in ((shutil.rmtree, 110), (truncate, 150)):
+        driver = begun(step=step)
+        driver.kill()
+        assert newest_checkpoint(out) >= step - LONG["checkpoint_every_steps"]
+        spoil(out / "ray")
 
     start(*job, env=two_cpus).finish()
     assert times_told(out, step=2) == 1
     np.testing.assert_allclose(losses(out), clean, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("snapshot", ["kept", "deleted", "truncated"])
-def test_a_killed_driver_goes_on_from_the_last_checkpoint(
-    line: Any, two_cpus: dict[str, str], tmp_path: Path, clean: list[float], start: Any, config_file: Any, snapshot: str
+def test_a_driver_killed_with_its_own_session_goes_on(
+    line: Any, tmp_path: Path, clean: list[float], start: Any, config_file: Any
 ) -> None:
     out = tmp_path / "run"
-    tracked = snapshot == "kept"
-    tracking = {"kind": "mlflow" if tracked else "none"}
-    job = ["jobs/pretrain.py", "--config", config_file(line.pretrain(out, tracking=tracking, **LONG))]
-    # One dies with the session that is its own, the others leave a cluster behind.
-    env = {} if tracked else two_cpus
-    driver = start(*job, env=env)
+    job = ["jobs/pretrain.py", "--config", config_file(line.pretrain(out, tracking={"kind": "mlflow"}, **LONG))]
+    driver = start(*job)
     driver.until(lambda: step_of(out) >= 50, "step 50")
     driver.kill()
     driver.clean()
-    assert num_checkpoints(out) > 0
-    assert not (out / "model").exists()
-    files = [path for path in (out / "ray").rglob("*") if path.is_file()]
-    assert files, "Ray keeps a snapshot of its own"
-    if snapshot == "deleted":
-        shutil.rmtree(out / "ray")
-    elif snapshot == "truncated":
-        for path in files:
-            path.write_bytes(path.read_bytes()[:-1])
 
-    start(*job, env=env).finish()
+    start(*job).finish()
     assert times_told(out, step=2) == 1
     np.testing.assert_allclose(losses(out), clean, rtol=0, atol=1e-6)
-    if tracked:
-        (run,) = mlflow_runs(out)
-        assert run.info.status == "FINISHED"
-        assert int(run.data.tags["resumed_from"]) >= 20
+    (run,) = mlflow_runs(out)
+    assert run.info.status == "FINISHED"
+    assert int(run.data.tags["resumed_from"]) >= 40
+
+
+def truncate(folder: Path) -> None:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert files, "Ray keeps a snapshot of its own"
+    for path in files:
+        path.write_bytes(path.read_bytes()[:-1])
 
 
 def test_the_test_split_is_never_read(line: Any, two_cpus: object, tmp_path: Path) -> None:

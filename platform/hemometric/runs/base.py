@@ -11,7 +11,8 @@ from pydantic import Field
 
 from hemometric.batches import BatchesConfig, RandomBatches
 from hemometric.config import PLACEMENT, Config, dump
-from hemometric.errors import UsageError
+from hemometric.corpus.files import NO_ROOM
+from hemometric.errors import PrecheckError, UsageError
 from hemometric.learning import OptimiserConfig, ScheduleConfig
 from hemometric.learning.schedule import ConstantSchedule
 from hemometric.tracking import TrackingConfig
@@ -80,37 +81,56 @@ def _absolute(value: Any) -> Any:
 
 
 def open_run_folder(config: TrainingRun, identity: str) -> Path:
-    """Make or reopen the folder of a run, and refuse one that holds another run.
+    """Make or reopen the folder of a run, and refuse one that holds another run; see `claim_folder`."""
+    claim_folder(config.out, identity, "a run of another config, corpus or model")
+    write_text(config.out / "config.yaml", dump(config))
+    return config.out
+
+
+def claim_folder(folder: Path, identity: str, other: str) -> None:
+    """Make or reopen a folder of output and mark whose it is.
+
+    Parameters
+    ----------
+    identity : str
+        What must be in the marker of a folder that is there already.
+    other : str
+        What the folder holds where the marker has something else in it.
 
     Raises
     ------
     UsageError
-        `out` holds a run of another config, corpus or model.
+        The folder cannot be written, holds something else, or holds the output of another identity.
+    PrecheckError
+        The disk is full.
     """
-    folder = config.out
+    marker = folder / "identity"
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        if marker.is_file():
+            if marker.read_text(encoding="utf-8").strip() != identity:
+                raise UsageError(f"out: {folder} holds {other}; choose another out, or remove the folder")
+            return
+        # The tracker's database may be there first; hidden files are temporary ones of a kill.
+        foreign = sorted(path.name for path in folder.iterdir() if not path.name.startswith((".", "mlflow.db")))
+        if foreign:
+            raise UsageError(f"out: {folder} is not empty and holds no run ({foreign[0]} is there); choose another out")
+        write_text(marker, identity + "\n")
     except OSError as error:
-        raise UsageError(f"out: cannot make the folder {folder}: {error.strerror}") from None
-    marker = folder / "identity"
-    if marker.is_file() and marker.read_text().strip() != identity:
-        raise UsageError(
-            f"out: {folder} holds a run of another config, corpus or model; choose another out, or remove the folder"
-        )
-    if not marker.is_file() and any(
-        path.name != "mlflow.db" for path in folder.iterdir() if not path.name.startswith(".")
-    ):
-        raise UsageError(f"out: {folder} is not empty and holds no run; choose another folder")
-    write_text(folder / "config.yaml", dump(config))
-    write_text(marker, identity + "\n")
-    return folder
+        if error.errno in NO_ROOM:
+            raise PrecheckError(f"out: no room left to write in {folder} ({error.strerror}); free some space") from None
+        raise UsageError(f"out: {folder} cannot be written: {error.strerror}; choose another out") from None
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a file so that it is either whole or not there."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("w", encoding="utf-8") as handle:
-        handle.write(text)
-        handle.flush()
-        os.fsync(handle.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("w", encoding="utf-8") as handle:
+            handle.write(text)
+            handle.flush()
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise

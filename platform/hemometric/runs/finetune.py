@@ -146,7 +146,9 @@ def finetune(config: FinetuneRun, world: World | None = None, hooks: Hooks | Non
         validate=_validation(config, cache, values, task),
     )
     if outcome.best_step is None:
-        raise IntegrityError("no validation gave a finite loss, so there is no best model; take a smaller learning rate")
+        raise IntegrityError(
+            "no validation gave a finite loss, so there is no best model; take a smaller learning rate"
+        )
     best = dict(outcome.validations)[outcome.best_step]
     if world.is_main:
         learner.load_state_dict(outcome.best_weights)

@@ -66,8 +66,11 @@ def finished_lines(folder: Path) -> list[str]:
     outcome = json.loads((folder / "outcome.json").read_text(encoding="utf-8"))
     losses = [loss for loss in outcome["losses"] if loss is not None]
     tenth = max(1, len(losses) // 10)
-    first, last = sum(losses[:tenth]) / tenth, sum(losses[-tenth:]) / tenth
-    lines = [f"{len(outcome['losses'])} steps; mean loss of the first tenth {first:.4f}, of the last {last:.4f}"]
+    told = "no loss was finite"
+    if losses:
+        first, last = sum(losses[:tenth]) / tenth, sum(losses[-tenth:]) / tenth
+        told = f"mean loss of the first tenth {first:.4f}, of the last {last:.4f}"
+    lines = [f"{len(outcome['losses'])} steps; {told}"]
     metrics = outcome["metrics"]
     if "stalled_share" in metrics:
         lines.append(f"share of the time that a step waited for its batch: {metrics['stalled_share']:.1%}")

@@ -18,6 +18,7 @@ class MetricsFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._is_clean = False
 
     def params(self, values: Mapping[str, Plain]) -> None:
         """Nothing: the run folder holds its config."""
@@ -29,6 +30,9 @@ class MetricsFile:
         """Append one line."""
         finite = {name: float(value) for name, value in values.items() if math.isfinite(value)}
         with self._path.open("a", encoding="utf-8") as handle:
+            if not self._is_clean and not _ends_a_line(self._path):
+                handle.write("\n")  # a kill cut the last line short; the next one must not hang on to it
+            self._is_clean = True
             handle.write(json.dumps({"step": step, **finite}) + "\n")
 
     def artifact(self, path: Path) -> None:
@@ -36,6 +40,13 @@ class MetricsFile:
 
     def finish(self, status: Status) -> None:
         """Nothing is open."""
+
+
+def _ends_a_line(path: Path) -> bool:
+    with path.open("rb") as handle:
+        size = handle.seek(0, 2)
+        handle.seek(max(0, size - 1))
+        return handle.read() in (b"", b"\n")
 
 
 @dataclass(frozen=True)

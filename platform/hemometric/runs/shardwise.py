@@ -21,7 +21,7 @@ from hemometric.corpus import Corpus, ShardEntry, Split, open_corpus
 from hemometric.ecg import Float32, Rejected
 from hemometric.encoders import Model, load
 from hemometric.errors import IntegrityError, UsageError
-from hemometric.runs.base import write_text
+from hemometric.runs.base import claim_folder, write_text
 from hemometric.runs.pace import Pace
 from hemometric.waveform import prepare
 
@@ -87,7 +87,7 @@ def run_shardwise(job: Shardwise, open_map: Callable[[], AbstractContextManager[
     corpus, model = open_corpus(job.corpus), load(job.model)
     identity = job.identity(corpus, model)
     shards = corpus.shards(job.splits)
-    _claim(job.out, identity)
+    claim_folder(job.out, identity, "the output of another model or corpus")
     missing = [shard.path for shard in shards if finished(job.out, shard.path) is None]
     with Pace(job.name, sum(shard.num_rows for shard in shards)) as pace:
         pace.add(sum(shard.num_rows for shard in shards if shard.path not in missing))
@@ -183,21 +183,6 @@ def _prepared(
 def _opened(model: str, corpus: str) -> tuple[Model, Corpus]:
     """Open model and corpus once in a worker's life."""
     return load(Path(model)), open_corpus(Path(corpus))
-
-
-def _claim(out: Path, identity: str) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"out: cannot make the folder {out}: {error.strerror}") from None
-    marker = out / "identity"
-    if marker.is_file():
-        if marker.read_text(encoding="utf-8").strip() != identity:
-            raise UsageError(f"out: {out} holds the output of another model or corpus; choose another folder")
-    elif any(out.iterdir()):
-        raise UsageError(f"out: {out} is not empty and holds no such output; choose another folder")
-    else:
-        write_text(marker, identity + "\n")
 
 
 def _conclude(job: Shardwise, corpus: Corpus, model: Model, shards: Sequence[ShardEntry], identity: str) -> list[str]:

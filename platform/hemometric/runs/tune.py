@@ -75,11 +75,14 @@ class TuneRun(SupervisedRun):
     @model_validator(mode="after")
     def _search_fits(self) -> TuneRun:
         for path, distribution in self.search.items():
+            trials = set()
             for value in distribution.probes():
                 try:
-                    trial_config(self, {path: value})
+                    trials.add(trial_config(self, {path: value}).out)
                 except UsageError as error:
                     raise ValueError(f"search.{path} does not fit the config ({error})") from None
+            if len(trials) < len(set(distribution.probes())):
+                raise ValueError(f"search.{path} changes nothing of what is computed; search something else")
         return self
 
 

@@ -43,7 +43,11 @@ def refused(tmp_path: Path, job: str, text: str, overrides: tuple[str, ...] = ()
 @pytest.mark.parametrize(
     ("job", "text", "sentence"),
     [
-        ("pretrain", PRETRAIN + "batchsize: 8\n", "FILE, line 4: unknown field 'batchsize'; did you mean 'batch_size'?"),
+        (
+            "pretrain",
+            PRETRAIN + "batchsize: 8\n",
+            "FILE, line 4: unknown field 'batchsize'; did you mean 'batch_size'?",
+        ),
         (
             "pretrain",
             PRETRAIN + "mining:\n  distance:\n    kind: dtw\n    windw: 0.1\n",
@@ -52,8 +56,8 @@ def refused(tmp_path: Path, job: str, text: str, overrides: tuple[str, ...] = ()
         (
             "pretrain",
             PRETRAIN + "mining:\n  distance:\n    kind: dtw\n    window: wide\n",
-            "FILE, line 7: field 'mining.distance.window': give a fraction (0.1), samples (25), or null for no band, "
-            "found 'wide'",
+            "FILE, line 7: field 'mining.distance.window': give a fraction (0.1), samples (25), or null for no "  # noqa: ISC004
+            "band, found 'wide'",
         ),
         (
             "pretrain",
@@ -74,8 +78,8 @@ def refused(tmp_path: Path, job: str, text: str, overrides: tuple[str, ...] = ()
         (
             "pretrain",
             PRETRAIN + "preparation: {leads: [I, IX]}\n",
-            "FILE, line 4: field 'preparation.leads': unknown lead 'IX'; the leads are I, II, III, aVR, aVL, aVF, V1, "
-            "V2, V3, V4, V5, V6",
+            "FILE, line 4: field 'preparation.leads': unknown lead 'IX'; the leads are I, II, III, aVR, aVL, aVF, "  # noqa: ISC004
+            "V1, V2, V3, V4, V5, V6",
         ),
         (
             "pretrain",
@@ -110,8 +114,8 @@ def refused(tmp_path: Path, job: str, text: str, overrides: tuple[str, ...] = ()
         (
             "tune",
             TUNE.replace("metric", "metrik"),
-            "FILE: search.objective.metrik.margin does not fit the config (search: unknown field 'objective.metrik'; "
-            "did you mean 'metric'?)",
+            "FILE: search.objective.metrik.margin does not fit the config (search: unknown field "  # noqa: ISC004
+            "'objective.metrik'; did you mean 'metric'?)",
         ),
         (
             "ingest",
@@ -136,8 +140,8 @@ class Wide(Config):
 
 class Outer(Config):
     shape: Annotated[Narrow | Wide, Field(discriminator="kind")] = Narrow()
-    named: dict[str, Annotated[Narrow | Wide, Field(discriminator="kind")]] = {}
-    sizes: dict[str, int] = {}
+    named: dict[str, Annotated[Narrow | Wide, Field(discriminator="kind")]] = Field(default_factory=dict)
+    sizes: dict[str, int] = Field(default_factory=dict)
 
 
 @pytest.mark.parametrize(

