@@ -4,6 +4,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.installed
 OUT ?= demo-output
+JOBS ?= 2
 
 export RAY_USAGE_STATS_ENABLED = 0
 
@@ -24,11 +25,10 @@ $(STAMP): pyproject.toml constraints.txt
 demo: install ## the whole line on real bundled ECGs, on this machine
 	$(BIN)/hemometric demo --out $(OUT)
 
-test: install ## every test that needs nothing but this folder
-	$(BIN)/python -m pytest -q -m 'not data'
+test: test-unit test-cluster ## every test that needs nothing but this folder
 
 test-unit: install ## tests without Ray, under two minutes
-	$(BIN)/python -m pytest -q -m 'not data' tests/unit tests/test_architecture.py
+	$(BIN)/python -m pytest -q -m 'not data' -n $(JOBS) --dist loadfile tests/unit tests/test_architecture.py
 
 test-cluster: install ## tests with real Ray nodes and real kills
 	$(BIN)/python -m pytest -q -m 'not data' tests/cluster tests/jobs tests/trials
