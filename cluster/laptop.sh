@@ -17,8 +17,10 @@ export PATH="$here/.venv/bin:$PATH"
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH="$home/token" RAY_USAGE_STATS_ENABLED=0
 
 start() {
-    if [ -f "$home/started" ]; then echo "a cluster is already there; stop it first: $0 stop" >&2; exit 5; fi
+    if [ -f "$home/token" ]; then echo "a cluster is already there; stop it first: $0 stop" >&2; exit 5; fi
     mkdir -p "$home"
+    # Stopping removes the folder, so it must hold nothing else.
+    [ -z "$(ls -A "$home")" ] || { echo "HEMOMETRIC_CLUSTER_HOME: $home is not empty; choose another" >&2; exit 5; }
     chmod 700 "$home"
     # The token is the key to the machine: made unreadable for others before a byte is in it.
     (umask 077 && "$here/.venv/bin/python" -c 'import secrets; print(secrets.token_hex(32), end="")' > "$home/token")
@@ -27,22 +29,20 @@ start() {
         --temp-dir="$home/ray" --disable-usage-stats > "$home/head.log" 2>&1 || { tail -n 20 "$home/head.log" >&2; exit 6; }
     "$ray" start --address="127.0.0.1:$port" --node-ip-address=127.0.0.1 --num-cpus="$cpus" \
         --object-store-memory=268435456 --disable-usage-stats > "$home/node.log" 2>&1 || { tail -n 20 "$home/node.log" >&2; exit 6; }
-    touch "$home/started"
     cat <<TEXT
 Two nodes with $cpus CPUs each are up. In the shell that submits:
 
-    # A job runs the `python` that the head finds first.
-export PATH="$here/.venv/bin:$PATH"
-export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=$home/token
+    export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=$home/token
     .venv/bin/hemometric submit pretrain --config configs/pretrain/laptop.yaml --address http://127.0.0.1:$dashboard
 TEXT
 }
 
 stop() {
-    # Only the processes of this cluster: others on the machine are not ours to stop.
-    pkill -TERM -f -- "$home/ray" || true
-    for _ in $(seq 50); do pgrep -f -- "$home/ray" > /dev/null || break; sleep 0.2; done
-    pkill -KILL -f -- "$home/ray" || true
+    [ -f "$home/token" ] || { echo "no cluster is there"; exit 0; }
+    # Only the processes of this cluster, which name its folder: others on the machine are not ours to stop.
+    pkill -TERM -f -- "$home/ray/" || true
+    for _ in $(seq 50); do pgrep -f -- "$home/ray/" > /dev/null || break; sleep 0.2; done
+    pkill -KILL -f -- "$home/ray/" || true
     rm -rf "$home"
     echo "stopped"
 }

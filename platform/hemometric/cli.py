@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import json
 import signal
@@ -14,7 +15,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from hemometric import __version__
-from hemometric.errors import HemometricError, InterruptedRunError, UsageError
+from hemometric.errors import HemometricError, UsageError
 
 JOBS = ("ingest", "pretrain", "finetune", "tune", "embed", "predict", "evaluate")
 
@@ -53,12 +54,21 @@ def guarded(action: Callable[[], Any], *, debug: bool = False) -> int:
     except typer.Exit as stop:
         return int(stop.exit_code)
     except (typer.Abort, KeyboardInterrupt) as error:
-        return _report(
-            error, "interrupted; the same command goes on where it stopped", InterruptedRunError.exit_code, debug
+        return _report(error, "interrupted; the same command goes on where it stopped", 130, debug)
+    except MemoryError as error:
+        return _report(error, "no memory left; take smaller batches or fewer workers", 5, debug)
+    except OSError as error:
+        # What reads and writes names its own files; here a name could be a patient's, so only --debug shows it.
+        reason = error.strerror or type(error).__name__
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        full, other = (
+            "no room left on the disk ({}); free some",
+            "a file or folder cannot be used ({}); --debug says which",
         )
+        return _report(error, (full if is_full else other).format(reason), 5 if is_full else 2, debug)
     except Exception as error:  # noqa: BLE001 - the last resort of a command line
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # click's own usage errors
-            return _report(error, f"{error.format_message()} (see --help)", UsageError.exit_code, debug)
+            return _report(error, f"{error.format_message().rstrip('.')} (see --help)", UsageError.exit_code, debug)
         return _report(error, f"unexpected {type(error).__name__}; run again with --debug to see where", 1, debug)
     return result if isinstance(result, int) else 0
 
@@ -201,7 +211,7 @@ def predict(
     launch("predict", decode_job("predict", config, overrides or [], {"model": model, "corpus": corpus, "out": out}))
 
 
-@app.command(epilog="Example: hemometric evaluate --config configs/evaluate/demo.yaml")
+@app.command(epilog="Example: hemometric evaluate --config configs/evaluate/laptop.yaml")
 def evaluate(overrides: Overrides = None, config: ConfigFile = None, debug: Debug = False) -> None:
     """Score models beside their controls, with patient-level intervals, into one HTML report."""
     launch("evaluate", decode_job("evaluate", config, overrides or [], {}))
@@ -240,8 +250,9 @@ def demo(
 def config_check(file: Path, overrides: Overrides = None, debug: Debug = False) -> None:
     """Check a config and print its fingerprint."""
     from hemometric.config import fingerprint
+    from hemometric.runs import catalogue
 
-    config = _decode_any(file, overrides or [])
+    config = catalogue.decode(file, overrides or [])
     typer.echo(f"{file}: a valid {config.job} config, fingerprint {fingerprint(config)}")
 
 
@@ -249,11 +260,12 @@ def config_check(file: Path, overrides: Overrides = None, debug: Debug = False) 
 def config_show(file: Path, overrides: Overrides = None, debug: Debug = False) -> None:
     """Print a config with every field resolved."""
     from hemometric.config import dump
+    from hemometric.runs import catalogue
 
-    typer.echo(dump(_decode_any(file, overrides or [])), nl=False)
+    typer.echo(dump(catalogue.decode(file, overrides or [])), nl=False)
 
 
-@app.command()
+@app.command(epilog="Example: hemometric version")
 def version() -> None:
     """Print the version."""
     typer.echo(f"hemometric {__version__}")
@@ -272,12 +284,6 @@ def _table(table: Path | None, config: Path | None) -> list[str]:
     return [*kind, f"ingest.table.path={json.dumps(str(table))}"]
 
 
-def _decode_any(file: Path, overrides: Sequence[str]) -> Any:
-    from hemometric.runs import catalogue
-
-    return catalogue.decode(file, overrides)
-
-
 def _interrupt(signum: int, frame: object) -> NoReturn:
     raise KeyboardInterrupt
 
@@ -285,7 +291,7 @@ def _interrupt(signum: int, frame: object) -> NoReturn:
 def _report(error: BaseException, sentence: str, code: int, debug: bool) -> int:
     if debug:
         traceback.print_exception(error)
-    typer.echo(f"hemometric: {sentence}", err=True)
+    typer.echo(f"hemometric: {' '.join(sentence.split())}", err=True)
     return code
 
 

@@ -108,11 +108,11 @@ def claim_folder(folder: Path, identity: str, other: str) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if marker.is_file():
-            if marker.read_text(encoding="utf-8").strip() != identity:
+            if marker.read_text(encoding="utf-8").strip() == identity:
+                return
+            if not all(_is_beginning(path) for path in folder.iterdir()):
                 raise UsageError(f"out: {folder} holds {other}; choose another out, or remove the folder")
-            return
-        # The tracker's database may be there first; hidden files are temporary ones of a kill.
-        foreign = sorted(path.name for path in folder.iterdir() if not path.name.startswith((".", "mlflow.db")))
+        foreign = sorted(path.name for path in folder.iterdir() if not _is_beginning(path))
         if foreign:
             raise UsageError(f"out: {folder} is not empty and holds no run ({foreign[0]} is there); choose another out")
         write_text(marker, identity + "\n")
@@ -120,6 +120,11 @@ def claim_folder(folder: Path, identity: str, other: str) -> None:
         if error.errno in NO_ROOM:
             raise PrecheckError(f"out: no room left to write in {folder} ({error.strerror}); free some space") from None
         raise UsageError(f"out: {folder} cannot be written: {error.strerror}; choose another out") from None
+
+
+def _is_beginning(path: Path) -> bool:
+    """Whether this is what a run leaves that ended before it computed anything: its folder may become another's."""
+    return path.name in ("identity", "config.yaml", "mlartifacts") or path.name.startswith((".", "mlflow.db"))
 
 
 def write_text(path: Path, text: str) -> None:

@@ -15,8 +15,8 @@ from pydantic import Field
 from hemometric import __version__
 from hemometric.config import PLACEMENT, fingerprint
 from hemometric.corpus import Corpus, open_corpus
+from hemometric.corpus.files import make_folder
 from hemometric.encoders import load, save
-from hemometric.errors import UsageError
 from hemometric.evaluation import (
     KeyFigure,
     Report,
@@ -42,6 +42,7 @@ from hemometric.runs.studies import (
     Outcome,
     Rows,
     Study,
+    check,
     joined,
     read_reachable,
     score,
@@ -87,10 +88,14 @@ def run(config: EvaluateRun) -> list[str]:
 
 def evaluate(config: EvaluateRun, open_map: OpenMap) -> list[str]:
     """Embed with each system, score each task, and write ``report.html`` and ``scores.json``."""
-    try:
-        config.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"out: cannot make the folder {config.out}: {error.strerror}") from None
+    # Whatever is wrong is said now, and not after an hour of embedding.
+    for study in config.studies:
+        check(study, open_corpus(study.corpus), load(study.predictor) if study.predictor is not None else None)
+        load(study.encoder)
+        read_reachable(study.reachable)
+    of_runs = [pretrain_section(config.pretrain)] if config.pretrain is not None else []
+    of_runs += [tune_section(config.tune)] if config.tune is not None else []
+    make_folder(config.out)
     sections: list[Section] = []
     summary: list[str] = []
     keys: list[KeyFigure] = []
@@ -114,8 +119,7 @@ def evaluate(config: EvaluateRun, open_map: OpenMap) -> list[str]:
             (f"corpus of {study.name!r}", corpus.hash[:16]),
             (f"encoder of {study.name!r}", load(study.encoder).hash[:16]),
         ]
-    sections += [pretrain_section(config.pretrain)] if config.pretrain is not None else []
-    sections += [tune_section(config.tune)] if config.tune is not None else []
+    sections += of_runs
     facts.append(("test split", "read once, after every choice was made on the validation split"))
     report = Report(
         title=config.title,

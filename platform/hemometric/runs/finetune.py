@@ -12,7 +12,7 @@ import torch
 from pydantic import Field
 
 from hemometric.config import PLACEMENT
-from hemometric.corpus import Cache, open_corpus
+from hemometric.corpus import Cache
 from hemometric.ecg import Float64
 from hemometric.encoders import EncoderConfig, HeadConfig, ResNet1dConfig, Task, load, load_trunk, save
 from hemometric.errors import IntegrityError, UsageError
@@ -24,6 +24,7 @@ from hemometric.runs.tasks import RegressionTask, TaskConfig, labelled_rows, sca
 from hemometric.runs.training import (
     Hooks,
     check_batches,
+    checked_corpus,
     feed_of,
     fit_run,
     is_finished,
@@ -83,7 +84,7 @@ def resolved(config: S) -> tuple[S, str]:
     Raises
     ------
     UsageError
-        The task and its loss do not fit each other.
+        The task and its loss do not fit each other, or the config does not fit the corpus.
     """
     wants_logits = config.task.kind == "threshold"
     if wants_logits != (config.objective.task_loss == "bce"):
@@ -101,7 +102,7 @@ def resolved(config: S) -> tuple[S, str]:
     if config.embedding_dim is not None:
         encoder = encoder.model_copy(update={"embedding_dim": config.embedding_dim})
     config = config.model_copy(update=updates | {"encoder": encoder})
-    return config, run_identity(config, open_corpus(config.corpus).hash, model_hash)
+    return config, run_identity(config, checked_corpus(config, config.task.label).hash, model_hash)
 
 
 def finetune(config: FinetuneRun, world: World | None = None, hooks: Hooks | None = None) -> dict[str, float]:

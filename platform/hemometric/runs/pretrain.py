@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from hemometric.corpus import Cache, open_corpus
+from hemometric.corpus import Cache
 from hemometric.encoders import EncoderConfig, ResNet1dConfig, save
 from hemometric.learning import Learner, World, progress_on
 from hemometric.mining import BatchMiner, HubCounter, Mined, MiningConfig
@@ -19,6 +19,7 @@ from hemometric.runs.outcome import finished_lines, open_trackers, write_outcome
 from hemometric.runs.training import (
     Hooks,
     check_batches,
+    checked_corpus,
     feed_of,
     fit_run,
     is_finished,
@@ -49,7 +50,7 @@ def run(config: PretrainRun) -> list[str]:
     list of str
         What to tell the person who asked.
     """
-    identity = run_identity(config, open_corpus(config.corpus).hash)
+    identity = run_identity(config, checked_corpus(config).hash)
     if not is_finished(config.out, identity):
         open_run_folder(config, identity)
         with open_trackers(config, identity, name="pretrain") as tracker:

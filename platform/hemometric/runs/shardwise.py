@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from hemometric.corpus import Corpus, ShardEntry, Split, open_corpus
 from hemometric.ecg import Float32, Rejected
 from hemometric.encoders import Model, load
-from hemometric.errors import IntegrityError, UsageError
+from hemometric.errors import DataRejectedError, IntegrityError, UsageError
 from hemometric.runs.base import claim_folder, write_text
 from hemometric.runs.pace import Pace
 from hemometric.waveform import prepare
@@ -83,6 +83,8 @@ def run_shardwise(job: Shardwise, open_map: Callable[[], AbstractContextManager[
         `out` holds the output of another model or corpus.
     IntegrityError
         A row is missing or stands twice.
+    DataRejectedError
+        The model's preparation refuses every recording.
     """
     corpus, model = open_corpus(job.corpus), load(job.model)
     identity = job.identity(corpus, model)
@@ -111,14 +113,18 @@ def do_shard(job: Shardwise, shard_path: str) -> Done:
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     rejected: Counter[str] = Counter()
     num_rows = 0
-    with pq.ParquetWriter(temporary, job.schema, compression="zstd", write_page_checksum=True) as writer:
-        for recording_ids, signals in _prepared(corpus, shard, model, rejected):
-            table = job.table_of(model, recording_ids, signals)
-            writer.write_table(table)
-            num_rows += table.num_rows
-    with temporary.open("rb") as handle:
-        digest = hashlib.file_digest(handle, "sha256").hexdigest()
-        os.fsync(handle.fileno())
+    try:
+        with pq.ParquetWriter(temporary, job.schema, compression="zstd", write_page_checksum=True) as writer:
+            for recording_ids, signals in _prepared(corpus, shard, model, rejected):
+                table = job.table_of(model, recording_ids, signals)
+                writer.write_table(table)
+                num_rows += table.num_rows
+        with temporary.open("rb") as handle:
+            digest = hashlib.file_digest(handle, "sha256").hexdigest()
+            os.fsync(handle.fileno())
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
     temporary.replace(target)
     done = Done(str(target.relative_to(job.out)), num_rows, digest, dict(sorted(rejected.items())), shard.num_rows)
     write_text(target.with_suffix(".json"), json.dumps(done.__dict__, sort_keys=True) + "\n")
@@ -196,6 +202,12 @@ def _conclude(job: Shardwise, corpus: Corpus, model: Model, shards: Sequence[Sha
     if len(done) != len(shards) or num_rows + rejected.total() != expected:
         raise IntegrityError(
             f"{job.out}: {num_rows} rows and {rejected.total()} refused of {expected} recordings; run it again"
+        )
+    if expected and not num_rows:
+        reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(rejected.items()))
+        raise DataRejectedError(
+            f"model {job.model} fits none of the {expected} recordings of {job.corpus} ({reasons}); "
+            "take a corpus like the one that it was trained on"
         )
     summary: dict[str, Any] = {
         "identity": identity,

@@ -147,13 +147,9 @@ def labels_of(rows: Rows, task: StudyTask) -> tuple[Float64, tuple[str, ...]]:
     Raises
     ------
     UsageError
-        The corpus has no such label, or nobody carries it.
+        Nobody carries it.
     """
-    name = f"label.{task.label}"
-    if name not in rows.table.column_names:
-        known = [column.removeprefix("label.") for column in rows.table.column_names if column.startswith("label.")]
-        raise UsageError(f"tasks: the corpus has no label {task.label!r}; it has: {', '.join(known) or 'none'}")
-    values = rows.table[name].to_pylist()
+    values = rows.table[f"label.{task.label}"].to_pylist()
     if task.kind == "codes":
         codes = tuple(sorted({code for found in values for code in found or ()}))
         if not codes:
@@ -170,6 +166,8 @@ def score(rows: Rows, task: StudyTask, predictor: Model | None, *, num_resamples
     """Fit probes on the training split, choose their penalty on the validation split, score on the test split."""
     labels, codes = labels_of(rows, task)
     train, validation, test = (rows.mask(split) for split in ("train", "validation", "test"))
+    if np.isnan(labels[test]).reshape(int(test.sum()), -1).any(axis=1).all():
+        raise UsageError(f"tasks: no recording of the test split carries {task.label!r}; there is nothing to score")
     fit: Callable[..., Probe] = ridge_probe if task.kind == "regression" else logistic_probe
     ages = np.asarray([np.nan if age is None else float(age) for age in rows.column("age_years")])
     sexes = rows.column("sex")
@@ -209,11 +207,39 @@ def fits(model: Model, task: StudyTask) -> bool:
     return task.kind != "threshold" or model.task.threshold == task.threshold
 
 
+def check(study: Study, corpus: Corpus, predictor: Model | None) -> None:
+    """Refuse a study that could not be scored, before anything is embedded for it.
+
+    Raises
+    ------
+    UsageError
+        The corpus lacks a label, holds it as another kind, or the predictor estimates what no task asks for.
+    """
+    for task in study.tasks:
+        label = corpus.manifest.label(task.label)
+        if label is None:
+            known = ", ".join(found.name for found in corpus.manifest.labels)
+            raise UsageError(f"tasks: the corpus has no label {task.label!r}; it has: {known or 'none'}")
+        if (label.kind == "codes") != (task.kind == "codes"):
+            fitting = "codes" if label.kind == "codes" else "regression or threshold"
+            raise UsageError(f"tasks: label {task.label!r} holds {label.kind}, for a task of kind {fitting}")
+    if predictor is not None:
+        if predictor.task is None:
+            raise UsageError(f"predictor {study.predictor} has no head; fine-tune or tune one")
+        if not any(fits(predictor, task) for task in study.tasks):
+            raise UsageError(
+                f"predictor {study.predictor} gives {predictor.task.meaning}, which is none of the tasks; add that task"
+            )
+
+
 def read_reachable(path: Path | None) -> dict[str, float]:
     """Read what the best estimator could reach on a synthetic cohort; empty where it is not known."""
     if path is None:
         return {}
     if not path.is_file():
         raise UsageError(f"reachable: {path} does not exist; `hemometric synthesise` writes it beside its labels")
-    found: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))
-    return found
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return {name: float(found[name]) for name in ("rmse_mmhg", "r", "auroc_above_15", "auroc_above_18")}
+    except (ValueError, KeyError, TypeError, OSError):
+        raise UsageError(f"reachable: {path} is not the file that `hemometric synthesise` writes") from None

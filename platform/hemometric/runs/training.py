@@ -15,7 +15,7 @@ from hemometric import __version__
 from hemometric.config import fingerprint
 from hemometric.corpus import Cache, Corpus, lay_cache, open_corpus
 from hemometric.ecg import Float32
-from hemometric.errors import UsageError
+from hemometric.errors import DataRejectedError, UsageError
 from hemometric.learning import (
     CheckpointStore,
     Fit,
@@ -67,10 +67,50 @@ def is_finished(folder: Path, identity: str) -> bool:
     return (folder / "model" / "_SUCCESS").is_file() and marker.is_file() and marker.read_text().strip() == identity
 
 
-def open_cache(config: TrainingRun) -> tuple[Corpus, Cache]:
-    """Open the corpus and lay its training and validation splits as prepared signals on this node's disk."""
+def checked_corpus(config: TrainingRun, label: str | None = None) -> Corpus:
+    """Open the corpus and refuse, by its manifest alone and before anything is written, what could never train.
+
+    Raises
+    ------
+    UsageError
+        The batch cannot be dealt to the workers or filled, or there is no such label, or it is no number.
+    """
     corpus = open_corpus(config.corpus)
-    return corpus, lay_cache(corpus, config.preparation, SPLITS, config.cache_folder)
+    if config.workers and config.batch_size % config.workers:
+        raise UsageError(
+            f"batch_size {config.batch_size} cannot be dealt to {config.workers} workers evenly; "
+            f"take a multiple of {config.workers}"
+        )
+    num = corpus.manifest.counts.splits["train"].recordings
+    if num < config.batch_size:
+        raise UsageError(f"batch_size {config.batch_size}: the training split has {num} recordings; take a smaller one")
+    if label is not None:
+        found = corpus.manifest.label(label)
+        if found is None:
+            known = ", ".join(held.name for held in corpus.manifest.labels)
+            raise UsageError(f"task.label: the corpus has no label {label!r}; it has: {known or 'none'}")
+        if found.kind != "number":
+            raise UsageError(f"task.label: {label!r} holds {found.kind}, and a head learns a number")
+    return corpus
+
+
+def open_cache(config: TrainingRun) -> tuple[Corpus, Cache]:
+    """Open the corpus and lay its training and validation splits as prepared signals on this node's disk.
+
+    Raises
+    ------
+    DataRejectedError
+        The preparation refuses every recording.
+    """
+    corpus = open_corpus(config.corpus)
+    cache = lay_cache(corpus, config.preparation, SPLITS, config.cache_folder)
+    if cache.num_rejected and not len(cache):
+        reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(cache.rejected.items()))
+        raise DataRejectedError(
+            f"preparation: it refuses every training and validation recording of {config.corpus} ({reasons}); "
+            "take another preparation"
+        )
+    return corpus, cache
 
 
 def check_batches(config: TrainingRun, rows: npt.NDArray[np.int64], world: World) -> None:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from hemometric.corpus import open_corpus
 from hemometric.runs.base import open_run_folder
 from hemometric.runs.outcome import finished_lines
 from hemometric.runs.pretrain import PretrainRun, pretrain
-from hemometric.runs.training import is_finished, run_identity
+from hemometric.runs.training import checked_corpus, is_finished, run_identity
 from hemometric.runtime.session import session
 from hemometric.runtime.train import train_on_ray
 
 
 def run(config: PretrainRun) -> list[str]:
     """Pretrain on ``config.workers`` workers; a finished run is a no-op."""
-    identity = run_identity(config, open_corpus(config.corpus).hash)
+    identity = run_identity(config, checked_corpus(config).hash)
     if not is_finished(config.out, identity):
         open_run_folder(config, identity)
         with session():

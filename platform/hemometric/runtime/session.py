@@ -7,8 +7,10 @@ import logging
 import os
 import secrets
 import shutil
+import signal
 import sys
 import tempfile
+import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,6 +76,7 @@ def session(*, num_cpus: float | None = None, address: str | None = None) -> Ite
 
         # Ray leaves sockets and pipes to the garbage collector; that is no fault of ours to report.
         warnings.filterwarnings("ignore", category=ResourceWarning)
+        sigterm = signal.getsignal(signal.SIGTERM)
         try:
             if address is None:
                 ray.init(
@@ -91,6 +94,9 @@ def session(*, num_cpus: float | None = None, address: str | None = None) -> Ite
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
             hint = "; is the token right (RAY_AUTH_MODE=token, RAY_AUTH_TOKEN_PATH)?" if address else ""
             raise ClusterError(f"no Ray session could be opened ({type(error).__name__}){hint}") from error
+        # Ray takes SIGTERM for itself and would end the driver at once, without a checkpoint and with another code.
+        if sigterm is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, sigterm)
         try:
             yield
         finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import os
+import re
 import shlex
 import tempfile
 import time
@@ -108,7 +109,8 @@ def wait(client: JobSubmissionClient, submission_id: str, *, say: Callable[[str]
 
 
 def _failure(submission_id: str, status: str, message: str) -> HemometricError:
-    code = next((int(word) for word in message.replace(".", " ").split() if word.isdigit()), 0)
+    found = re.search(r"exit code (\d+)", message)
+    code = int(found[1]) if found else 0
     by_code = {kind.exit_code: kind for kind in _all_kinds(HemometricError)}
     kind = by_code.get(code, ClusterError)
     return kind(f"job {submission_id} {status.lower()} on the cluster (its log is above); submit it again to go on")

@@ -83,13 +83,15 @@ def train_on_ray(
             trainer.fit()
         except BaseException as error:  # noqa: BLE001 - whatever it is, the watching thread raises it
             outcome["error"] = error
+        finally:
+            ended.set()
 
+    ended = threading.Event()
     if not watch:
         fit()
     else:
-        thread = threading.Thread(target=fit, name="train", daemon=True)
-        thread.start()
-        _watch(thread, config, name, mailbox)
+        threading.Thread(target=fit, name="train", daemon=True).start()
+        _watch(ended, config, name, mailbox)
     told = mailbox.open()
     if told is not None:
         raise told
@@ -194,15 +196,19 @@ def _worker(given: Mapping[str, Any]) -> None:
             raise
 
 
-def _watch(thread: threading.Thread, config: TrainingRun, name: str, mailbox: Mailbox) -> None:
-    """Show what the main rank writes; the first interruption asks the workers to stop, the second gives up."""
+def _watch(ended: threading.Event, config: TrainingRun, name: str, mailbox: Mailbox) -> None:
+    """Show what the main rank writes; the first interruption asks the workers to stop, the second gives up.
+
+    It waits for an event, not for the thread: an interrupted ``Thread.join(timeout)`` of Python 3.11 and 3.12 takes
+    the thread for ended, and the workers would be gone before they have written a checkpoint.
+    """
     progress: Progress = progress_on(name)
     shown: int | None = None
     interrupted = False
     try:
-        while thread.is_alive():
+        while not ended.is_set():
             try:
-                thread.join(0.3)
+                ended.wait(0.3)
                 state = read_progress(config.out / "progress.json")
                 if state is None or state["step"] == shown:
                     continue

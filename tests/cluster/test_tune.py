@@ -1,0 +1,96 @@
+"""Tuning with nested Train runs: a killed search goes on, and nothing that was finished is trained again."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+
+from hemometric.corpus import open_corpus
+from hemometric.encoders import load
+from hemometric.runs import tune as plain
+from hemometric.runs.outcome import read_outcome
+from hemometric.runs.records import read_progress
+from hemometric.runs.tune import read_trials
+from hemometric.runtime import tune
+
+pytestmark = pytest.mark.timeout(400)
+
+
+def mlflow_runs(out: Path) -> list[Any]:
+    client = MlflowClient(tracking_uri=f"sqlite:///{out / 'mlflow.db'}")
+    return list(client.search_runs([found.experiment_id for found in client.search_experiments()]))
+
+
+def finished(out: Path) -> dict[Path, int]:
+    """When the model of each finished trial was written."""
+    return {path: path.stat().st_mtime_ns for path in (out / "trials").glob("*/model/_SUCCESS")}
+
+
+def going_on(out: Path) -> bool:
+    """Whether a trial that has not finished is at some step."""
+    running = [path.parent for path in (out / "trials").glob("*/progress.json")]
+    states = [read_progress(folder / "progress.json") for folder in running if not (folder / "outcome.json").exists()]
+    return any(state is not None and state["step"] > 0 for state in states)
+
+
+def test_a_killed_search_goes_on_and_loses_nothing(
+    line: Any, two_cpus: dict[str, str], tmp_path: Path, start: Any, config_file: Any
+) -> None:
+    out = tmp_path / "run"
+    config = line.tune(out, num_steps=24, trial_steps=120, tracking={"kind": "mlflow"})
+    job = ["jobs/tune.py", "--config", config_file(config)]
+    driver = start(*job, env=two_cpus)
+    driver.until(lambda: finished(out) and going_on(out), "a trial is done and another under way", timeout_s=200)
+    driver.kill()
+    before = finished(out)
+    assert 0 < len(before) < 4
+    assert not (out / "trials.json").exists()
+
+    said = start(*job, env=two_cpus).finish(timeout_s=300)
+    assert before.items() <= finished(out).items(), "a finished trial was trained again"
+    table = read_trials(out)
+    assert len(table["trials"]) == table["num_trials"] == 4
+    assert all(row["finished"] for row in table["trials"])
+    assert len({json.dumps(row["values"], sort_keys=True) for row in table["trials"]}) == 4
+    best = min(table["trials"], key=lambda row: row["validation_loss"])
+    assert table["best"] == best["trial"]
+    assert "4 trials, 4 finished" in said
+
+    # The best settings trained again for all steps, on the scale of the training labels.
+    assert len(read_outcome(out / "refit")["losses"]) == 24
+    model = load(out / "model")
+    assert model.description.encoder.embedding_dim == best["values"]["embedding_dim"]
+    labels = open_corpus(line.labelled).table(["train"], ["label.mpcwp_mmhg"])["label.mpcwp_mmhg"].to_numpy()
+    assert model.task is not None
+    assert (model.task.label, model.task.unit, model.task.kind) == ("mpcwp_mmhg", "mmHg", "regression")
+    assert model.task.scale_mean == pytest.approx(np.mean(labels), abs=1e-4)
+    assert model.task.scale_sd == pytest.approx(np.std(labels), abs=1e-4)
+
+    runs = {run.info.run_name: run for run in mlflow_runs(out)}
+    assert len(mlflow_runs(out)) == len(runs) == 6, "the search, its four trials, the refit"
+    assert {run.info.status for run in runs.values()} == {"FINISHED"}
+    parent = runs.pop("tune")
+    assert set(runs) == {row["trial"] for row in table["trials"]} | {"refit"}
+    assert {run.data.tags["mlflow.parentRunId"] for run in runs.values()} == {parent.info.run_id}
+    assert parent.data.tags["best_trial"] == best["trial"]
+
+    # The same again is a no-op, and needs no session.
+    assert tune.run(config)[0].startswith("4 trials")
+
+
+def test_the_test_split_is_never_read(line: Any, tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus"
+    shutil.copytree(line.labelled, corpus)
+    shutil.rmtree(corpus / "shards" / "test")
+    tables = []
+    for name, fields in (("blind", {"corpus": corpus, "cache": tmp_path / "cache"}), ("seeing", {})):
+        plain.run(line.tune(tmp_path / name, workers=0, num_trials=3, **fields))
+        tables.append(read_trials(tmp_path / name))
+        assert (tmp_path / name / "model" / "_SUCCESS").is_file()
+    assert tables[0] == tables[1]
+    first, second = (tmp_path / name / "model" / "head.safetensors" for name in ("blind", "seeing"))
+    assert first.read_bytes() == second.read_bytes()

@@ -1,0 +1,189 @@
+"""Embedding and predicting a corpus: every recording once, each file whole, nothing done twice."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from hemometric.corpus import open_corpus
+from hemometric.encoders import load
+from hemometric.errors import DataRejectedError, IntegrityError, UsageError
+from hemometric.runs import embed, predict
+from hemometric.runs.shardwise import read_output
+
+HERE = {"workers": 0}
+
+
+@pytest.fixture(scope="module")
+def finished(line: Any, encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Embeddings of the synthetic cohort; read them only."""
+    out = tmp_path_factory.mktemp("embed") / "out"
+    embed.run(line.shardwise("embed", encoder, out, **HERE))
+    return out
+
+
+@pytest.fixture
+def copied(finished: Path, tmp_path: Path) -> Path:
+    """A copy that a test may damage."""
+    shutil.copytree(finished, tmp_path / "out")
+    return tmp_path / "out"
+
+
+def test_every_recording_has_the_row_that_the_model_gives(line: Any, encoder: Path, finished: Path) -> None:
+    table = read_output(finished)
+    corpus, model = open_corpus(line.labelled), load(encoder)
+    held = list(corpus.recordings())
+    assert table.num_rows == len(held) == corpus.manifest.counts.accepted
+    by_id = dict(zip(table["recording_id"].to_pylist(), table["embedding"].to_pylist(), strict=True))
+    expected = model.embed([recording for _, recording in held])
+    for (row, _), z in zip(held, expected, strict=True):
+        np.testing.assert_allclose(by_id[row["recording_id"]], z, rtol=1e-4, atol=1e-5)
+
+
+def test_it_is_plain_arrow_with_counts_and_hashes(line: Any, encoder: Path, finished: Path) -> None:
+    summary = json.loads((finished / "summary.json").read_text())
+    corpus = open_corpus(line.labelled)
+    assert (summary["manifest_hash"], summary["model_hash"]) == (corpus.hash, load(encoder).hash)
+    assert summary["num_rows"] == corpus.manifest.counts.accepted
+    assert [part["path"] for part in summary["parts"]] == [
+        shard.path.removeprefix("shards/") for shard in corpus.manifest.shards
+    ]
+    assert len(summary["parts"]) > 3
+    for part in summary["parts"]:
+        schema = pq.read_schema(finished / part["path"])
+        assert schema.field("embedding").type == pa.list_(pa.float32())
+        assert schema.names == ["recording_id", "embedding"]
+    assert (finished / "_SUCCESS").is_file()
+
+
+def stamps(folder: Path) -> dict[str, int]:
+    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.rglob("*.parquet")}
+
+
+def test_only_what_is_missing_or_damaged_is_done_again(line: Any, encoder: Path, copied: Path) -> None:
+    before = {name: (copied / name).read_bytes() for name in stamps(copied)}
+    names = sorted(before)
+    (copied / "_SUCCESS").unlink()
+    (copied / names[0]).unlink()
+    (copied / names[1]).write_bytes(before[names[1]][:-5])
+    (copied / names[2]).with_suffix(".json").write_text('{"path": "x"')
+    (copied / f"{names[3]}").with_name(f".{Path(names[3]).name}.77.tmp").write_bytes(b"half")
+    kept = stamps(copied)
+    lines = embed.run(line.shardwise("embed", encoder, copied, **HERE))
+    assert {name: (copied / name).read_bytes() for name in names} == before
+    again = {name for name, stamp in stamps(copied).items() if kept.get(name) != stamp}
+    assert again == set(names[:3])
+    assert (
+        lines[0] == f"{read_output(copied).num_rows} of {read_output(copied).num_rows} recordings in {len(names)} files"
+    )
+
+
+def test_a_finished_output_is_a_no_op(line: Any, encoder: Path, copied: Path) -> None:
+    before = stamps(copied)
+    embed.run(line.shardwise("embed", encoder, copied, **HERE))
+    assert stamps(copied) == before
+
+
+def test_another_model_or_corpus_or_job_in_the_same_folder_is_refused(
+    line: Any, encoder: Path, estimator: Path, copied: Path
+) -> None:
+    for job, model, change in (
+        ("embed", estimator, {}),
+        ("embed", encoder, {"corpus": line.real}),
+        ("predict", estimator, {}),
+    ):
+        run = embed.run if job == "embed" else predict.run
+        with pytest.raises(UsageError, match="holds the output of another model or corpus; choose another out"):
+            run(line.shardwise(job, model, copied, **HERE, **change))
+
+
+def test_splits_can_be_chosen(line: Any, encoder: Path, tmp_path: Path) -> None:
+    embed.run(line.shardwise("embed", encoder, tmp_path / "out", **HERE, splits=["test"]))
+    expected = open_corpus(line.labelled).table(["test"], ["recording_id"])["recording_id"].to_pylist()
+    assert sorted(read_output(tmp_path / "out")["recording_id"].to_pylist()) == sorted(expected)
+
+
+def test_a_model_that_fits_no_recording_is_refused(line: Any, tmp_path: Path, refusing: Path) -> None:
+    accepted = open_corpus(line.labelled).manifest.counts.accepted
+    with pytest.raises(DataRejectedError, match=rf"fits none of the {accepted} recordings .* .too_short {accepted}.;"):
+        embed.run(line.shardwise("embed", refusing, tmp_path / "out", **HERE))
+    assert not (tmp_path / "out" / "_SUCCESS").exists()
+
+
+def test_what_cannot_be_prepared_is_counted(line: Any, refusing: Path, mixed: Path, tmp_path: Path) -> None:
+    lines = embed.run(line.shardwise("embed", refusing, tmp_path / "out", **HERE, corpus=mixed))
+    assert lines[0].startswith("2 of 7 recordings in ")
+    assert lines[1] == "refused: too_short 5"
+    assert read_output(tmp_path / "out").num_rows == 2
+    assert json.loads((tmp_path / "out" / "summary.json").read_text())["rejected"] == {"too_short": 5}
+
+
+@pytest.fixture
+def mixed(line: Any, tmp_path: Path) -> Path:
+    """A corpus of five short and two long recordings."""
+    from hemometric.runs import ingest
+    from hemometric.synthesis import SynthesisConfig, write_cohort
+
+    for name, num, duration_s in (("short", 5, 10.0), ("long", 2, 60.0)):
+        own = SynthesisConfig(num_patients=num, visits_max=1, rate_hz=100.0, duration_s=duration_s, seed=num)
+        write_cohort(own, tmp_path / name)
+    fields: dict[str, Any] = {"table": {"kind": "none"}, "patients": "recording_is_patient"}
+    sources = [str(tmp_path / "short" / "records"), str(tmp_path / "long")]
+    ingest.run(line.ingest(tmp_path / "mixed", workers=0, sources=sources, ingest=fields))
+    return tmp_path / "mixed"
+
+
+@pytest.fixture
+def refusing(encoder: Path, tmp_path: Path) -> Path:
+    """A model that wants longer recordings than there are."""
+    from hemometric.encoders import save
+    from hemometric.waveform import Preparation
+
+    model = load(encoder)
+    save(
+        tmp_path / "refusing",
+        encoder=model.encoder,
+        encoder_config=model.description.encoder,
+        preparation=Preparation(duration_s=60.0, pad="refuse"),
+        provenance={},
+        metrics={},
+    )
+    return tmp_path / "refusing"
+
+
+def test_a_damaged_corpus_ends_with_its_file(line: Any, encoder: Path, tmp_path: Path) -> None:
+    shutil.copytree(line.labelled, tmp_path / "corpus")
+    shard = tmp_path / "corpus" / open_corpus(line.labelled).manifest.shards[2].path
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+    with pytest.raises(IntegrityError, match=shard.name):
+        embed.run(line.shardwise("embed", encoder, tmp_path / "out", **HERE, corpus=tmp_path / "corpus"))
+    assert not (tmp_path / "out" / "_SUCCESS").exists()
+    with pytest.raises(UsageError, match="holds no finished output; run hemometric embed or predict first"):
+        read_output(tmp_path / "out")
+
+
+def test_predictions_are_in_mmhg_and_equal_the_model_s_own(line: Any, estimator: Path, tmp_path: Path) -> None:
+    lines = predict.run(line.shardwise("predict", estimator, tmp_path / "out", **HERE))
+    assert "mmHg" in lines[-1]
+    table = read_output(tmp_path / "out")
+    assert table.schema.names == ["recording_id", "estimate"]
+    held = list(open_corpus(line.labelled).recordings())
+    by_id = dict(zip(table["recording_id"].to_pylist(), table["estimate"].to_pylist(), strict=True))
+    expected = load(estimator).predict([recording for _, recording in held])
+    np.testing.assert_allclose([by_id[row["recording_id"]] for row, _ in held], expected, rtol=1e-5)
+    assert 5 < expected.mean() < 30
+
+
+def test_a_model_without_a_head_predicts_nothing(line: Any, encoder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="has no head; fine-tune or tune one: hemometric finetune --help"):
+        predict.run(line.shardwise("predict", encoder, tmp_path / "out", **HERE))
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,128 @@
+"""Tuning in one process: the same trials whenever it is run, the best refitted, the test split never read."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hemometric.encoders import load
+from hemometric.errors import UsageError
+from hemometric.runs import tune as runs_tune
+from hemometric.runs.tune import TuneRun, read_trials, recorded_trials, refit_config, trial_config
+
+HERE: dict[str, Any] = {"workers": 0, "tracking": {"kind": "none"}, "num_trials": 3, "trial_steps": 8}
+
+
+@pytest.fixture(scope="module")
+def finished(line: Any, tmp_path_factory: pytest.TempPathFactory) -> TuneRun:
+    """A finished search; read it only."""
+    config: TuneRun = line.tune(tmp_path_factory.mktemp("tune") / "run", **HERE)
+    runs_tune.run(config)
+    return config
+
+
+def table(config: TuneRun) -> dict[str, Any]:
+    return read_trials(config.out)
+
+
+def test_the_table_holds_every_trial_and_the_best(finished: TuneRun) -> None:
+    found = table(finished)
+    assert len(found["trials"]) == found["num_trials"] == 3
+    assert all(row["finished"] for row in found["trials"])
+    assert found["best"] == min(found["trials"], key=lambda row: row["validation_loss"])["trial"]
+    for row in found["trials"]:
+        assert set(row["values"]) == {"objective.alpha", "embedding_dim"}
+        assert 0.1 <= row["values"]["objective.alpha"] <= 3.0
+        folder = finished.out / "trials" / row["trial"]
+        outcome = json.loads((folder / "outcome.json").read_text())
+        assert row["validation_loss"] == outcome["best_validation_loss"]
+        assert len(outcome["losses"]) == 8
+        assert load(folder / "model").embedding_dim == row["values"]["embedding_dim"]
+
+
+def test_the_best_is_refitted_for_all_steps(finished: TuneRun) -> None:
+    found = table(finished)
+    best = next(row for row in found["trials"] if row["trial"] == found["best"])
+    refit = json.loads((finished.out / "refit" / "outcome.json").read_text())
+    assert len(refit["losses"]) == 16
+    assert load(finished.out / "model").hash == load(finished.out / "refit" / "model").hash
+    assert load(finished.out / "model").embedding_dim == best["values"]["embedding_dim"]
+    assert load(finished.out / "model").task is not None
+    assert refit_config(finished, best["values"]).objective.alpha == best["values"]["objective.alpha"]
+
+
+def test_a_finished_search_is_a_no_op_and_says_what_it_found(finished: TuneRun) -> None:
+    before = {path: path.stat().st_mtime_ns for path in finished.out.rglob("*")}
+    lines = runs_tune.run(finished)
+    assert {path: path.stat().st_mtime_ns for path in finished.out.rglob("*")} == before
+    assert lines[0] == "3 trials, 3 finished, the others stopped early"
+    assert lines[1].startswith("best: embedding_dim = ")
+    assert lines[1].endswith("mmHg")
+    assert lines[2] == f"model: {finished.out / 'model'}"
+
+
+def test_without_the_test_split_it_finds_the_same(line: Any, finished: TuneRun, tmp_path: Path) -> None:
+    shutil.copytree(line.labelled, tmp_path / "corpus")
+    shutil.rmtree(tmp_path / "corpus" / "shards" / "test")
+    places = {"corpus": tmp_path / "corpus", "cache": tmp_path / "cache"}
+    config = line.tune(tmp_path / "run", **HERE | places)
+    runs_tune.run(config)
+    assert table(config) == table(finished)
+    assert load(config.out / "model").hash == load(finished.out / "model").hash
+
+
+def test_a_search_that_was_cut_off_repeats_the_same_trials(line: Any, finished: TuneRun, tmp_path: Path) -> None:
+    config = line.tune(tmp_path / "run", **HERE)
+    shutil.copytree(finished.out, config.out)
+    shutil.rmtree(config.out / "model")
+    shutil.rmtree(config.out / "refit")
+    (config.out / "trials.json").unlink()
+    first = trial_config(config, recorded_trials(config)[0])
+    kept = (first.out / "outcome.json").stat().st_mtime_ns
+    second = trial_config(config, recorded_trials(config)[1])
+    shutil.rmtree(second.out / "model")  # killed before its model was written
+    shutil.rmtree(trial_config(config, recorded_trials(config)[2]).out)
+    runs_tune.run(config)
+    assert table(config) == table(finished)
+    assert (first.out / "outcome.json").stat().st_mtime_ns == kept, "a finished trial is not done again"
+    assert load(config.out / "model").hash == load(finished.out / "model").hash
+
+
+def test_halving_stops_trials_early(line: Any, tmp_path: Path) -> None:
+    fields = HERE | {"num_trials": 6, "validate_every_steps": 2, "halving": {"first_rung_steps": 2, "factor": 2}}
+    config = line.tune(tmp_path / "run", **fields)
+    runs_tune.run(config)
+    found = table(config)
+    assert len(found["trials"]) == 6
+    stopped = [row for row in found["trials"] if not row["finished"]]
+    assert 0 < len(stopped) < 6
+    assert all(row["validation_loss"] is None for row in stopped)
+    assert found["best"] not in {row["trial"] for row in stopped}
+
+
+def test_a_threshold_search_answers_with_probabilities(line: Any, tmp_path: Path) -> None:
+    fields = {
+        "task": {"kind": "threshold", "label": "mpcwp_mmhg", "unit": "mmHg", "threshold": 15},
+        "objective": {"task_loss": "bce"},
+        "num_trials": 1,
+    }
+    config = line.tune(tmp_path / "run", **HERE | fields)
+    lines = runs_tune.run(config)
+    assert "mmHg" not in lines[1], "a cross-entropy has no unit"
+    model = load(config.out / "model")
+    assert model.task is not None
+    assert model.task.kind == "threshold"
+
+
+def test_another_search_in_the_same_folder_is_refused(line: Any, finished: TuneRun) -> None:
+    with pytest.raises(UsageError, match="holds a run of another config, corpus or model"):
+        runs_tune.run(line.tune(finished.out, **HERE | {"seed": 2}))
+
+
+def test_a_folder_without_a_search_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="holds no finished search; run hemometric tune first"):
+        read_trials(tmp_path)
