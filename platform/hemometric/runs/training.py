@@ -38,6 +38,10 @@ SPLITS = ("train", "validation")
 """What a training run may read. The test split's shards may be absent: nothing of theirs is opened."""
 
 
+METADATA_LABELS = ("age_years",)
+"""Columns that every corpus has and a head may learn as it would a label."""
+
+
 def _never() -> bool:
     return False
 
@@ -84,7 +88,7 @@ def checked_corpus(config: TrainingRun, label: str | None = None) -> Corpus:
     num = corpus.manifest.counts.splits["train"].recordings
     if num < config.batch_size:
         raise UsageError(f"batch_size {config.batch_size}: the training split has {num} recordings; take a smaller one")
-    if label is not None:
+    if label is not None and label not in METADATA_LABELS:
         found = corpus.manifest.label(label)
         if found is None:
             known = ", ".join(held.name for held in corpus.manifest.labels)
