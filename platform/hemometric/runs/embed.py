@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import pyarrow as pa
+from pydantic import Field
 
 from hemometric.config import PLACEMENT
 from hemometric.corpus import Split
@@ -29,12 +30,15 @@ class ShardwiseRun(Workers):
         Folders of the model, the corpus, and what is written.
     splits : tuple or None
         None takes all.
+    local_below : int
+        Fewer recordings than this are done in this process where no cluster is open: starting one takes longer.
     """
 
     model: Annotated[Path, PLACEMENT]
     corpus: Annotated[Path, PLACEMENT]
     out: Annotated[Path, PLACEMENT]
     splits: tuple[Split, ...] | None = None
+    local_below: Annotated[int, PLACEMENT] = Field(default=5000, ge=0)
 
 
 class EmbedRun(ShardwiseRun):

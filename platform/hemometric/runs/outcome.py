@@ -46,13 +46,18 @@ def write_outcome(folder: Path, outcome: Fit) -> None:
         folder / "outcome.json",
         {
             "losses": [None if loss != loss else loss for loss in outcome.losses],
-            "validations": [{"step": step, **metrics} for step, metrics in outcome.validations],
+            "validations": [{"step": step, **_repeatable(metrics)} for step, metrics in outcome.validations],
             "num_skipped": outcome.num_skipped,
             "best_step": outcome.best_step,
             "best_validation_loss": outcome.best_validation_loss,
             "metrics": outcome.metrics,
         },
     )
+
+
+def _repeatable(metrics: dict[str, float]) -> dict[str, float]:
+    """Leave out the hubs: they count what the mining thread has seen so far, which differs from start to start."""
+    return {name: value for name, value in metrics.items() if not name.startswith("hub_share")}
 
 
 def read_outcome(folder: Path) -> dict[str, Any]:

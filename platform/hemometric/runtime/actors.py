@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+from hemometric.corpus import open_corpus
 from hemometric.errors import HemometricError
 from hemometric.runs.embed import ShardwiseRun
 from hemometric.runs.shardwise import Done, Map, Shardwise, do_shard
 from hemometric.runtime.failures import translated, unwrapped
 from hemometric.runtime.ingest import quiet
-from hemometric.runtime.session import check_cpus, cluster_cpus, cluster_gpus, needed_cpus, session
+from hemometric.runtime.session import check_cpus, cluster_cpus, cluster_gpus, cluster_is_there, needed_cpus, session
 
 
 def _actor(job: Shardwise, num_threads: int) -> type:
@@ -39,10 +40,14 @@ def _actor(job: Shardwise, num_threads: int) -> type:
 
 
 def on_actors(config: ShardwiseRun) -> Callable[[], AbstractContextManager[Map | None]]:
-    """Give what opens a session and deals shards to ``config.workers`` actors."""
+    """Give what opens a session and deals shards to ``config.workers`` actors, or to nobody where they are few."""
 
     @contextmanager
-    def open_map() -> Iterator[Map]:
+    def open_map() -> Iterator[Map | None]:
+        num_recordings = sum(shard.num_rows for shard in open_corpus(config.corpus).shards(config.splits))
+        if num_recordings < config.local_below and not cluster_is_there():
+            yield None
+            return
         with session():
             needed = needed_cpus(workers=config.workers, cpus_per_worker=config.cpus_per_worker)
             check_cpus(needed, cluster_cpus(), advice="take fewer workers, or a smaller cpus_per_worker")

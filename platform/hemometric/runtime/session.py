@@ -103,6 +103,11 @@ def session(*, num_cpus: float | None = None, address: str | None = None) -> Ite
             ray.shutdown()
 
 
+def cluster_is_there() -> bool:
+    """Whether a session is open already, or an address names a cluster."""
+    return bool(os.environ.get("RAY_ADDRESS")) or ("ray" in sys.modules and sys.modules["ray"].is_initialized())
+
+
 def cluster_cpus() -> float:
     """Count the CPUs of the open session."""
     import ray

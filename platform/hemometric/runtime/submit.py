@@ -152,10 +152,15 @@ def _is_loopback(host: str) -> bool:
 
 
 def _client(address: str) -> JobSubmissionClient:
+    from ray.exceptions import AuthenticationError
     from ray.job_submission import JobSubmissionClient
 
     try:
         return JobSubmissionClient(address)
+    except AuthenticationError:
+        raise ClusterError(
+            f"{address} refuses our token; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH=<file with the cluster's>"
+        ) from None
     except (ConnectionError, RuntimeError, OSError) as error:
         raise ClusterError(
             f"{address} does not answer or refuses us ({_first_line(error)}); is the cluster up, and is the token "

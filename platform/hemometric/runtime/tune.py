@@ -112,6 +112,8 @@ def _trial(values: dict[str, Value], *, base: str, parent: str | None) -> None:
         callbacks=(TuneReportCallback(),),
         watch=False,
     )
+    # A trial killed between its last checkpoint and its model has nothing left to validate; Tune refuses such silence.
+    tune.report(_validations(trial)[-1])
 
 
 def _refit(config: FinetuneRun, parent: str | None) -> None:
