@@ -25,10 +25,12 @@ start() {
     # The token is the key to the machine: made unreadable for others before a byte is in it.
     (umask 077 && "$here/.venv/bin/python" -c 'import secrets; print(secrets.token_hex(32), end="")' > "$home/token")
     "$ray" start --head --node-ip-address=127.0.0.1 --port="$port" --dashboard-host=127.0.0.1 \
-        --dashboard-port="$dashboard" --num-cpus="$cpus" --object-store-memory=536870912 \
+        --dashboard-port="$dashboard" --dashboard-agent-listen-port="$((dashboard + 1))" \
+        --num-cpus="$cpus" --object-store-memory=536870912 \
         --temp-dir="$home/ray" --disable-usage-stats > "$home/head.log" 2>&1 || { tail -n 20 "$home/head.log" >&2; exit 6; }
     "$ray" start --address="127.0.0.1:$port" --node-ip-address=127.0.0.1 --num-cpus="$cpus" \
-        --object-store-memory=268435456 --disable-usage-stats > "$home/node.log" 2>&1 || { tail -n 20 "$home/node.log" >&2; exit 6; }
+        --dashboard-agent-listen-port="$((dashboard + 2))" --object-store-memory=268435456 \
+        --disable-usage-stats > "$home/node.log" 2>&1 || { tail -n 20 "$home/node.log" >&2; exit 6; }
     cat <<TEXT
 Two nodes with $cpus CPUs each are up. In the shell that submits:
 

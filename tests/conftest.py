@@ -71,7 +71,7 @@ class Line:
 
     def shardwise(self, job: str, model: Path, out: Path, **fields: Any) -> Any:
         """Embed or predict the synthetic cohort."""
-        own = {"model": model, "corpus": self.labelled, "out": out, "cpus_per_worker": 0.5}
+        own = {"model": model, "corpus": self.labelled, "out": out, "cpus_per_worker": 0.5, "local_below": 0}
         return made(job, own | fields)
 
     def _supervised(self, out: Path) -> dict[str, Any]:

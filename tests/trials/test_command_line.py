@@ -1,0 +1,62 @@
+"""The command as the shell sees it: exit codes, one line on stderr, a polite end."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from hemometric.config import dump
+
+COMMAND = [sys.executable, "-m", "hemometric.cli"]
+
+
+def test_an_error_is_one_line_and_a_code(tmp_path: Path) -> None:
+    done = subprocess.run([*COMMAND, "verify", "nowhere"], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == (
+        "hemometric: corpus nowhere does not exist; make one with `hemometric ingest SOURCE --out nowhere`\n"
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_debug_shows_where(tmp_path: Path) -> None:
+    words = [*COMMAND, "verify", "nowhere", "--debug"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "Traceback (most recent call last)" in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_with_130_and_the_same_command_goes_on(
+    line: Any, tmp_path: Path, number: signal.Signals, until: Any
+) -> None:
+    config = line.pretrain(
+        tmp_path / "run", workers=0, num_steps=100_000, checkpoint_every_steps=2, tracking={"kind": "none"}
+    )
+    path = tmp_path / "run.yaml"
+    path.write_text(dump(config))
+    words = [*COMMAND, "pretrain", "--config", str(path)]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    until(lambda: list((tmp_path / "run").glob("checkpoints/step-*")), "a checkpoint")
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    last = err.splitlines()[-1]
+    assert last.startswith("hemometric: stopped after step ")
+    assert last.endswith("the same command goes on from there")
+    assert "Traceback" not in err
+    step = int(last.split()[4])
+    assert (tmp_path / "run" / "checkpoints" / f"step-{step:08d}" / "_SUCCESS").is_file()
+    # The length of a run is part of what it computes: only the same one may go on.
+    shorter = yaml.safe_load(path.read_text()) | {"num_steps": step + 2}
+    path.write_text(yaml.safe_dump(shorter))
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "holds a run of another config" in done.stderr

@@ -1,0 +1,68 @@
+"""Batches of a rank: its own rows of a global batch that is the same for every world."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from hemometric.batches import RandomBatches
+from hemometric.corpus import Cache, lay_cache, open_corpus
+from hemometric.learning import World
+from hemometric.runs.feed import Feed, in_chunks
+from hemometric.waveform import Preparation, prepare
+
+
+@pytest.fixture(scope="module")
+def cache(line: Any, tmp_path_factory: pytest.TempPathFactory) -> Cache:
+    folder: Path = tmp_path_factory.mktemp("cache")
+    return lay_cache(open_corpus(line.labelled), Preparation(duration_s=2.0), ("train",), folder)
+
+
+def feed(cache: Cache, rank: int = 0, size: int = 1) -> Feed:
+    rows = cache.rows("train")
+    targets = cache.column("mpcwp_mmhg")[rows].astype(np.float32)
+    order = RandomBatches().build(len(rows), 8, 3)
+    return Feed(cache=cache, rows=rows, order=order, num_steps=6, world=World(rank, size), targets=targets)
+
+
+def test_signals_ids_and_targets_belong_together(line: Any, cache: Cache) -> None:
+    held = {row["recording_id"]: (row, r) for row, r in open_corpus(line.labelled).recordings(["train"])}
+    batch = feed(cache).batch(2)
+    assert len(set(batch.recording_ids)) == 8
+    for n, name in enumerate(batch.recording_ids):
+        row, recording = held[name]
+        assert batch.patients[n] == row["patient"]
+        assert batch.targets is not None
+        assert batch.targets[n] == pytest.approx(row["label.mpcwp_mmhg"])
+        np.testing.assert_array_equal(batch.signals[n], prepare(recording, Preparation(duration_s=2.0)))
+
+
+@pytest.mark.parametrize("size", [2, 4, 8])
+def test_the_world_only_deals_it_out(cache: Cache, size: int) -> None:
+    for step in (0, 5, 11):  # the last lies in another epoch
+        whole = feed(cache).batch(step)
+        parts = [feed(cache, rank, size).batch(step) for rank in range(size)]
+        for rank, part in enumerate(parts):
+            assert part.recording_ids == whole.recording_ids
+            assert part.epoch == whole.epoch
+            assert torch.equal(part.positions, torch.arange(rank, 8, size))
+            assert torch.equal(part.signals, whole.signals[part.positions])
+            assert torch.equal(part.keys, whole.keys[part.positions])
+            assert part.targets is not None
+            assert whole.targets is not None
+            assert torch.equal(part.targets, whole.targets[part.positions])
+
+
+def test_batches_begin_anywhere_and_end_at_the_last_step(cache: Cache) -> None:
+    with feed(cache)(3) as batches:
+        steps = [batch.step for batch in batches]
+    assert steps == [3, 4, 5]
+
+
+def test_chunks_hold_every_row_once() -> None:
+    chunks = list(in_chunks(np.arange(10), 4))
+    assert [chunk.tolist() for chunk in chunks] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
