@@ -43,7 +43,8 @@ stop() {
     [ -f "$home/token" ] || { echo "no cluster is there"; exit 0; }
     # Only the processes of this cluster, which name its folder: others on the machine are not ours to stop.
     pkill -TERM -f -- "$home/ray/" || true
-    for _ in $(seq 50); do pgrep -f -- "$home/ray/" > /dev/null || break; sleep 0.2; done
+    # A raylet without its head takes ten seconds to give up, and has nothing to save.
+    for _ in $(seq 10); do pgrep -f -- "$home/ray/" > /dev/null || break; sleep 0.2; done
     pkill -KILL -f -- "$home/ray/" || true
     rm -rf "$home"
     echo "stopped"

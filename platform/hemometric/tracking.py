@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from pydantic import field_validator
 
 from hemometric.config import PLACEMENT, Config
-from hemometric.errors import UsageError
+from hemometric.errors import HemometricError, UsageError
 from hemometric.learning.tracker import NullTracker, Plain, Status, Tracker
 
 if TYPE_CHECKING:
@@ -150,11 +150,9 @@ class MlflowTracker:
         """Send all that waits, unless the server was silent a moment ago."""
         if time.monotonic() < self._retry_at_s:
             return
-        from mlflow.entities import Metric
-        from mlflow.exceptions import MlflowException
-        from sqlalchemy.exc import SQLAlchemyError
-
         try:
+            from mlflow.entities import Metric
+
             self._found = self._found or self._find()
             client, run_id = self._found
             while self._actions:
@@ -163,7 +161,10 @@ class MlflowTracker:
                 batch = [Metric(*values) for values in self._metrics[:_METRICS_PER_CALL]]
                 client.log_batch(run_id, metrics=batch)
                 del self._metrics[:_METRICS_PER_CALL]
-        except (MlflowException, SQLAlchemyError, OSError) as error:
+        except HemometricError:
+            raise
+        # MLflow lets errors of SQLAlchemy, Alembic, its drivers and the network through: no list of them is whole.
+        except Exception as error:  # noqa: BLE001 - whatever it is, training must go on
             self._retry_at_s = time.monotonic() + RETRY_S
             log.warning(
                 "tracking does not answer (%s); the run goes on, %d values wait", type(error).__name__, self.num_waiting

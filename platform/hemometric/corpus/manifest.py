@@ -6,7 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from hemometric.config import Config
 from hemometric.corpus.labels import Label
@@ -66,9 +66,9 @@ class Partitions(Config):
 
 
 class FileEntry(Config):
-    """A file of the corpus, by its path within the corpus folder."""
+    """A file of the corpus, by its path within the corpus folder: one of the names that an ingest gives, no other."""
 
-    path: str
+    path: str = Field(pattern=r"^quarantine\.parquet$")
     num_rows: int
     num_bytes: int
     sha256: str
@@ -77,6 +77,7 @@ class FileEntry(Config):
 class ShardEntry(FileEntry):
     """A shard: rows of one split, of part of one partition or of several whole ones."""
 
+    path: str = Field(pattern=r"^shards/(?:train|validation|test)/part-[0-9]+\.parquet$")
     split: Split
     partitions: tuple[int, ...]
 

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 
 from hemometric.config import Config
 from hemometric.distances import dtw, pointwise
-from hemometric.distances.checks import Metric, Window
+from hemometric.distances.checks import Metric, Window, checked_signals
 from hemometric.distances.engine import warm_up
 from hemometric.ecg import Float32
 
@@ -33,26 +33,36 @@ class Distance(Protocol):
 
 @dataclass(frozen=True)
 class Dtw:
-    """`dtw.pairwise` and its siblings at a given band and metric."""
+    """`dtw.pairwise` and its siblings at a given band and metric.
+
+    A config does not know how long the signals will be: samples beyond their length are no band.
+    """
 
     window: Window = None
     metric: Metric = "dependent"
 
     def pairwise(self, signals: npt.ArrayLike, threads: int | None = None) -> Float32:
         """See `dtw.pairwise`."""
-        return dtw.pairwise(signals, window=self.window, metric=self.metric, threads=threads)
+        return dtw.pairwise(signals, window=self._band(signals, "signals"), metric=self.metric, threads=threads)
 
     def cross(self, queries: npt.ArrayLike, others: npt.ArrayLike, threads: int | None = None) -> Float32:
         """See `dtw.cross`."""
-        return dtw.cross(queries, others, window=self.window, metric=self.metric, threads=threads)
+        band = self._band(queries, "queries")
+        return dtw.cross(queries, others, window=band, metric=self.metric, threads=threads)
 
     def half_rows(self, signals: npt.ArrayLike, rows: npt.ArrayLike, threads: int | None = None) -> Float32:
         """See `dtw.half_rows`."""
-        return dtw.half_rows(signals, rows, window=self.window, metric=self.metric, threads=threads)
+        band = self._band(signals, "signals")
+        return dtw.half_rows(signals, rows, window=band, metric=self.metric, threads=threads)
 
     def warm_up(self, num_leads: int) -> None:
         """See `engine.warm_up`."""
         warm_up(num_leads, self.metric)
+
+    def _band(self, signals: npt.ArrayLike, name: str) -> Window:
+        if isinstance(self.window, bool) or not isinstance(self.window, int):
+            return self.window
+        return min(self.window, checked_signals(signals, name).shape[2])
 
 
 @dataclass(frozen=True)
@@ -84,6 +94,7 @@ class DtwDistance(Config):
     ----------
     window : float, int or None
         Half-width of the band: a float is a fraction of the samples compared, an int is samples, None is no band.
+        Samples beyond the length of what is compared are no band either.
     metric : str
         ``dependent``: one path for all leads; ``independent``: a path for each, distances summed.
     """

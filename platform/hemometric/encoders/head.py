@@ -13,7 +13,7 @@ from hemometric.encoders.norm import NormKind, build_norm
 class HeadConfig(Config):
     """The published head: 128 hidden units, dropout 0.3 before the output."""
 
-    hidden: int = Field(default=128, ge=2)
+    hidden: int = Field(default=128, ge=2, le=8192)
     dropout: float = Field(default=0.3, ge=0.0, le=0.95)
 
     def build(self, embedding_dim: int, norm: NormKind = "global") -> Head:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
@@ -25,7 +26,7 @@ from hemometric.encoders.model_card import model_card
 from hemometric.encoders.resnet1d import EncoderConfig
 from hemometric.encoders.task import Task
 from hemometric.encoders.transfer import load_trunk
-from hemometric.errors import IntegrityError, UsageError
+from hemometric.errors import IntegrityError, PrecheckError, UsageError
 from hemometric.waveform import Preparation
 
 __all__ = ["Model", "Task", "load", "load_trunk", "save"]
@@ -37,6 +38,7 @@ ENCODER, HEAD, DESCRIPTION, CARD, SUCCESS = (
     "README.md",
     "_SUCCESS",
 )
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def save(
@@ -80,6 +82,8 @@ def save(
     ------
     UsageError
         `folder` holds something that is no model, or cannot be written.
+    PrecheckError
+        The disk, the quota or the file-size limit is full; what was there before stays.
     IntegrityError
         A weight is not finite.
     ValueError
@@ -113,6 +117,10 @@ def save(
     try:
         _write(folder, files)
     except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise PrecheckError(
+                f"no room left to write model {folder} ({error.strerror}); free some space and run the same command again"
+            ) from None
         raise UsageError(f"model folder {folder} cannot be written: {error.strerror or error}") from error
     return model_hash
 
@@ -222,12 +230,16 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> None:
         if leftover.exists():
             shutil.rmtree(leftover)
     new.mkdir()
-    for name, content in files.items():
-        with (new / name).open("wb") as handle:
-            handle.write(content)
-            handle.flush()
-            os.fsync(handle.fileno())
-    _sync_folder(new)
+    try:
+        for name, content in files.items():
+            with (new / name).open("wb") as handle:
+                handle.write(content)
+                handle.flush()
+                os.fsync(handle.fileno())
+        _sync_folder(new)
+    except OSError:
+        shutil.rmtree(new, ignore_errors=True)  # a disk that is full needs the room back
+        raise
     if folder.exists():
         folder.rename(old)
     try:

@@ -13,17 +13,22 @@ from hemometric.encoders.encoder import Encoder
 from hemometric.encoders.norm import NormKind, build_norm
 
 
+MAX_STAGES, MAX_BLOCKS, MAX_WIDTH, MAX_KERNEL, MAX_EMBEDDING_DIM = 8, 64, 8192, 1023, 65_536
+MAX_WEIGHTS = 2_000_000_000
+"""Of all convolutions between stages: 8 GB in float32. What is larger is a slip of the pen, or meant to do harm."""
+
+
 class ResNet1dConfig(Config):
     """A ResNet-18 in one dimension by default: 8,803,072 parameters with 12 leads and an embedding of 128.
 
     Attributes
     ----------
     blocks : tuple of int
-        Residual blocks of each stage; (3, 4, 6, 3) is a ResNet-34.
+        Residual blocks of each stage, at most 64 in each of at most 8; (3, 4, 6, 3) is a ResNet-34.
     widths : tuple of int
-        Channels of each stage; (8, 16, 32, 64) suits a CPU (147,152 parameters with an embedding of 128).
+        Channels of each stage, at most 8192; (8, 16, 32, 64) suits a CPU (147,152 parameters with an embedding of 128).
     stem_kernel, kernel : int
-        Samples under the first convolution and under those of the blocks; odd.
+        Samples under the first convolution and under those of the blocks; odd, at most 1023.
     dropout : float
         Between the two convolutions of each block.
     norm : {"batch", "global", "group"}
@@ -35,13 +40,13 @@ class ResNet1dConfig(Config):
     """
 
     kind: Literal["resnet1d"] = "resnet1d"
-    blocks: tuple[int, ...] = Field(default=(2, 2, 2, 2), min_length=1)
-    widths: tuple[int, ...] = Field(default=(64, 128, 256, 512), min_length=1)
-    stem_kernel: int = Field(default=15, ge=1)
-    kernel: int = Field(default=7, ge=1)
+    blocks: tuple[int, ...] = Field(default=(2, 2, 2, 2), min_length=1, max_length=MAX_STAGES)
+    widths: tuple[int, ...] = Field(default=(64, 128, 256, 512), min_length=1, max_length=MAX_STAGES)
+    stem_kernel: int = Field(default=15, ge=1, le=MAX_KERNEL)
+    kernel: int = Field(default=7, ge=1, le=MAX_KERNEL)
     dropout: float = Field(default=0.2, ge=0.0, le=0.95)
     norm: NormKind = "global"
-    embedding_dim: int = Field(default=128, ge=1)
+    embedding_dim: int = Field(default=128, ge=1, le=MAX_EMBEDDING_DIM)
     normalised: bool = False
 
     @model_validator(mode="after")
@@ -52,8 +57,18 @@ class ResNet1dConfig(Config):
             )
         if min(*self.blocks, *self.widths) < 1:
             raise ValueError("blocks and widths must be 1 or more")
+        if max(self.blocks) > MAX_BLOCKS or max(self.widths) > MAX_WIDTH:
+            raise ValueError(f"blocks must be {MAX_BLOCKS} or less in each stage, and widths {MAX_WIDTH} or less")
         if self.kernel % 2 == 0 or self.stem_kernel % 2 == 0:
             raise ValueError("kernel and stem_kernel must be odd, so that signals are padded alike on both sides")
+        num_weights = sum(
+            2 * blocks * width**2 * self.kernel for blocks, width in zip(self.blocks, self.widths, strict=True)
+        )
+        if num_weights > MAX_WEIGHTS:
+            raise ValueError(
+                f"an encoder of about {num_weights:.1e} weights is larger than {MAX_WEIGHTS:.0e}; "
+                "take fewer blocks, narrower widths or a shorter kernel"
+            )
         return self
 
     def build(self, num_leads: int) -> Encoder:

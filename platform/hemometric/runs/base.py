@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import platformdirs
+from filelock import FileLock, Timeout
 from pydantic import Field
 
 from hemometric.batches import BatchesConfig, RandomBatches
@@ -43,7 +46,7 @@ class TrainingRun(Workers):
     corpus: Annotated[Path, PLACEMENT]
     out: Annotated[Path, PLACEMENT]
     cache: Annotated[Path | None, PLACEMENT] = None
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, lt=2**63)
     preparation: Preparation = Preparation()
     batches: BatchesConfig = RandomBatches()
     batch_size: int = Field(default=64, ge=2)
@@ -67,6 +70,9 @@ C = TypeVar("C", bound=Config)
 def with_absolute_paths(config: C) -> C:
     """Resolve every path of a config against the current folder: workers run in folders of their own."""
     updates = {name: _absolute(getattr(config, name)) for name in type(config).model_fields}
+    if isinstance(config, TrackingConfig) and (config.uri or "").startswith("sqlite:///"):
+        place = Path(str(config.uri).removeprefix("sqlite:///"))
+        updates["uri"] = f"sqlite:///{place.expanduser().absolute()}"
     return config.model_copy(update=updates)
 
 
@@ -80,11 +86,34 @@ def _absolute(value: Any) -> Any:
     return value
 
 
-def open_run_folder(config: TrainingRun, identity: str) -> Path:
-    """Make or reopen the folder of a run, and refuse one that holds another run; see `claim_folder`."""
+@contextlib.contextmanager
+def run_folder(config: TrainingRun, identity: str) -> Iterator[Path]:
+    """Make or reopen the folder of a run and hold it: refuse one that holds another run, or that another process has.
+
+    Raises
+    ------
+    UsageError, PrecheckError
+        See `claim_folder`; also where another command is writing there.
+    """
     claim_folder(config.out, identity, "a run of another config, corpus or model")
-    write_text(config.out / "config.yaml", dump(config))
-    return config.out
+    lock = FileLock(config.out / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise PrecheckError(
+            f"out: another command is writing into {config.out}; wait for it, or choose another"
+        ) from None
+    try:
+        write_text(config.out / "config.yaml", dump(config))
+        yield config.out
+    finally:
+        lock.release()
+
+
+def read_identity(folder: Path) -> str | None:
+    """Read whose output a folder holds; None where it is not marked."""
+    marker = folder / "identity"
+    return marker.read_text(encoding="utf-8", errors="replace").strip() if marker.is_file() else None
 
 
 def claim_folder(folder: Path, identity: str, other: str) -> None:
@@ -108,7 +137,7 @@ def claim_folder(folder: Path, identity: str, other: str) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if marker.is_file():
-            if marker.read_text(encoding="utf-8").strip() == identity:
+            if read_identity(folder) == identity:
                 return
             if not all(_is_beginning(path) for path in folder.iterdir()):
                 raise UsageError(f"out: {folder} holds {other}; choose another out, or remove the folder")
@@ -128,7 +157,13 @@ def _is_beginning(path: Path) -> bool:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file so that it is either whole or not there."""
+    """Write a file so that it is either whole or not there.
+
+    Raises
+    ------
+    PrecheckError
+        The disk is full.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("w", encoding="utf-8") as handle:
@@ -136,6 +171,8 @@ def write_text(path: Path, text: str) -> None:
             handle.flush()
             os.fsync(handle.fileno())
         temporary.replace(path)
-    except OSError:
+    except OSError as error:
         temporary.unlink(missing_ok=True)
+        if error.errno in NO_ROOM:
+            raise PrecheckError(f"no room left to write {path} ({error.strerror}); free some space") from None
         raise

@@ -77,7 +77,7 @@ class EvaluateRun(Workers):
     pretrain: Annotated[Path | None, PLACEMENT] = None
     tune: Annotated[Path | None, PLACEMENT] = None
     num_resamples: int = Field(default=1000, ge=100)
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, lt=2**63)
     notes: tuple[str, ...] = ()
 
 
@@ -137,7 +137,7 @@ def evaluate(config: EvaluateRun, open_map: OpenMap) -> list[str]:
 
 def _rows(config: EvaluateRun, study: Study, number: int, corpus: Corpus, open_map: OpenMap) -> Rows:
     pretrained = load(study.encoder)
-    random_folder = config.out / "random-encoders" / f"{number}-{pretrained.hash[:12]}"
+    random_folder = config.out / "random-encoders" / f"{number}-{pretrained.hash[:12]}-seed-{config.seed}"
     if not (random_folder / "_SUCCESS").is_file():
         # The control: the same architecture and preparation, with weights that have seen nothing.
         torch.manual_seed(config.seed)

@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from hemometric.config import PLACEMENT
+from hemometric.config import PLACEMENT, Config
 from hemometric.corpus import Cache
 from hemometric.ecg import Float64
-from hemometric.encoders import EncoderConfig, HeadConfig, ResNet1dConfig, Task, load, load_trunk, save
+from hemometric.encoders import EncoderConfig, HeadConfig, Model, ResNet1dConfig, Task, load, load_trunk, save
 from hemometric.errors import IntegrityError, UsageError
 from hemometric.learning import Learner, World, progress_on
 from hemometric.objectives import SupervisedObjective
-from hemometric.runs.base import TrainingRun, open_run_folder
+from hemometric.runs.base import TrainingRun, run_folder
 from hemometric.runs.outcome import finished_lines, open_trackers, write_outcome
 from hemometric.runs.tasks import RegressionTask, TaskConfig, labelled_rows, scaled, validation_metrics
 from hemometric.runs.training import (
@@ -69,8 +69,7 @@ def run(config: FinetuneRun) -> list[str]:
     """Fine-tune in this process, without Ray; a finished run is a no-op."""
     config, identity = resolved(config)
     if not is_finished(config.out, identity):
-        open_run_folder(config, identity)
-        with open_trackers(config, identity, name="finetune") as tracker:
+        with run_folder(config, identity), open_trackers(config, identity, name="finetune") as tracker:
             finetune(config, hooks=Hooks(tracker=tracker, progress=progress_on("finetune")))
     return finished_lines(config.out)
 
@@ -97,12 +96,26 @@ def resolved(config: S) -> tuple[S, str]:
     encoder = config.encoder
     if config.model is not None:
         pretrained = load(config.model)
+        _refuse_others(config, pretrained)
         encoder, model_hash = pretrained.description.encoder, pretrained.hash
         updates["preparation"] = pretrained.preparation
     if config.embedding_dim is not None:
         encoder = encoder.model_copy(update={"embedding_dim": config.embedding_dim})
     config = config.model_copy(update=updates | {"encoder": encoder})
-    return config, run_identity(config, checked_corpus(config, config.task.label).hash, model_hash)
+    return config, run_identity(config, checked_corpus(config, config.task.label, config.task.unit).hash, model_hash)
+
+
+def _refuse_others(config: SupervisedRun, pretrained: Model) -> None:
+    """Refuse an encoder or a preparation that was asked for and is not the model's: neither may win in silence."""
+    theirs: dict[str, Config] = {
+        "encoder": pretrained.description.encoder.model_copy(update={"embedding_dim": config.encoder.embedding_dim}),
+        "preparation": pretrained.preparation,
+    }
+    for name, value in theirs.items():
+        if name in config.model_fields_set and getattr(config, name) != value:
+            raise UsageError(
+                f"{name}: the model {config.model} brings its own, and it is another one; leave {name} out"
+            )
 
 
 def finetune(config: FinetuneRun, world: World | None = None, hooks: Hooks | None = None) -> dict[str, float]:
@@ -153,6 +166,7 @@ def finetune(config: FinetuneRun, world: World | None = None, hooks: Hooks | Non
     best = dict(outcome.validations)[outcome.best_step]
     if world.is_main:
         learner.load_state_dict(outcome.best_weights)
+        write_outcome(config.out, outcome)  # before the model, whose presence says that the run is finished
         save(
             config.out / "model",
             encoder=encoder,
@@ -162,9 +176,8 @@ def finetune(config: FinetuneRun, world: World | None = None, hooks: Hooks | Non
             preparation=config.preparation,
             task=task,
             provenance=provenance(config, corpus, config.num_steps) | {"pretrained": model_hash or None},
-            metrics=lasting(best),
+            metrics=lasting(outcome.losses[: outcome.best_step], best),
         )
-        write_outcome(config.out, outcome)
     return best
 
 

@@ -11,10 +11,10 @@ from typing import Any
 import yaml
 
 from hemometric.config import essence
-from hemometric.errors import InterruptedRunError
+from hemometric.errors import IntegrityError, InterruptedRunError
 from hemometric.learning import Fit, Tracker
 from hemometric.runs.base import TrainingRun, write_text
-from hemometric.runs.records import Both, MetricsFile, write_summary
+from hemometric.runs.records import Both, MetricsFile, read_json, write_summary
 from hemometric.tracking import open_tracker
 
 
@@ -61,14 +61,23 @@ def _repeatable(metrics: dict[str, float]) -> dict[str, float]:
 
 
 def read_outcome(folder: Path) -> dict[str, Any]:
-    """Read ``outcome.json``."""
-    found: dict[str, Any] = json.loads((folder / "outcome.json").read_text(encoding="utf-8"))
+    """Read ``outcome.json``.
+
+    Raises
+    ------
+    IntegrityError
+        It is missing or damaged.
+    """
+    path = folder / "outcome.json"
+    found = read_json(path)
+    if not {"losses", "validations", "best_step", "best_validation_loss", "metrics"} <= set(found):
+        raise IntegrityError(f"{path} is damaged; remove its run's folder and run the same command again")
     return found
 
 
 def finished_lines(folder: Path) -> list[str]:
     """Say in a few lines what a finished run gave."""
-    outcome = json.loads((folder / "outcome.json").read_text(encoding="utf-8"))
+    outcome = read_outcome(folder)
     losses = [loss for loss in outcome["losses"] if loss is not None]
     tenth = max(1, len(losses) // 10)
     told = "no loss was finite"

@@ -13,7 +13,7 @@ from hemometric.encoders import EncoderConfig, ResNet1dConfig, save
 from hemometric.learning import Learner, World, progress_on
 from hemometric.mining import BatchMiner, HubCounter, Mined, MiningConfig
 from hemometric.objectives import PretrainObjectiveConfig, TripletObjective
-from hemometric.runs.base import TrainingRun, open_run_folder
+from hemometric.runs.base import TrainingRun, run_folder
 from hemometric.runs.feed import in_chunks
 from hemometric.runs.outcome import finished_lines, open_trackers, write_outcome
 from hemometric.runs.training import (
@@ -52,8 +52,7 @@ def run(config: PretrainRun) -> list[str]:
     """
     identity = run_identity(config, checked_corpus(config).hash)
     if not is_finished(config.out, identity):
-        open_run_folder(config, identity)
-        with open_trackers(config, identity, name="pretrain") as tracker:
+        with run_folder(config, identity), open_trackers(config, identity, name="pretrain") as tracker:
             pretrain(config, hooks=Hooks(tracker=tracker, progress=progress_on("pretrain")))
     return finished_lines(config.out)
 
@@ -91,6 +90,7 @@ def pretrain(config: PretrainRun, world: World | None = None, hooks: Hooks | Non
     # The last weights, not the best: the published recipe trains to the end, and a triplet loss on mined validation
     # batches says little of how well an embedding carries over.
     learner.load_state_dict(outcome.weights)
+    write_outcome(config.out, outcome)  # before the model, whose presence says that the run is finished
     save(
         config.out / "model",
         encoder=encoder,
@@ -98,9 +98,8 @@ def pretrain(config: PretrainRun, world: World | None = None, hooks: Hooks | Non
         preparation=config.preparation,
         task=None,
         provenance=provenance(config, corpus, config.num_steps),
-        metrics=lasting(outcome.metrics),
+        metrics=lasting(outcome.losses, outcome.validations[-1][1] if outcome.validations else {}),
     )
-    write_outcome(config.out, outcome)
 
 
 def _validation(

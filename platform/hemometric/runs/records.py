@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hemometric.errors import IntegrityError
 from hemometric.learning.tracker import Plain, Status, Tracker
 from hemometric.runs.base import write_text
 
@@ -93,7 +94,8 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
                 values = json.loads(line)
             except json.JSONDecodeError:
                 continue
-            by_step.setdefault(int(values["step"]), {}).update(values)
+            if isinstance(values, dict) and isinstance(values.get("step"), int):
+                by_step.setdefault(values["step"], {}).update(values)
     return [by_step[step] for step in sorted(by_step)]
 
 
@@ -131,6 +133,23 @@ def read_progress(path: Path) -> dict[str, Any] | None:
     except (OSError, json.JSONDecodeError):
         return None
     return state
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON file that `write_summary` wrote.
+
+    Raises
+    ------
+    IntegrityError
+        It is missing, damaged, or no mapping.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        found = None
+    if not isinstance(found, dict):
+        raise IntegrityError(f"{path} is missing or damaged; remove its run's folder and run the same command again")
+    return found
 
 
 def write_summary(path: Path, values: Mapping[str, Any]) -> None:

@@ -18,7 +18,8 @@ from hemometric.runs.outcome import read_outcome
 from hemometric.runs.pretrain import PretrainRun
 from hemometric.runs.records import read_metrics
 from hemometric.runs.training import feed_of
-from hemometric.runs.tune import SCORE, read_trials
+from hemometric.runs.trials import SCORE
+from hemometric.runs.tune import read_trials
 
 NUM_TRIPLETS = 3
 

@@ -20,6 +20,7 @@ from hemometric.encoders import Model
 from hemometric.errors import UsageError
 from hemometric.evaluation import AgeSexFeatures, Comparison, Probe, compare, logistic_probe, ridge_probe
 from hemometric.runs.tasks import RegressionTask, ThresholdTask
+from hemometric.runs.training import check_unit
 
 AGE_SEX = "age + sex"
 RANDOM = "random encoder + probe"
@@ -204,6 +205,8 @@ def fits(model: Model, task: StudyTask) -> bool:
     """Whether a model's head estimates what a task asks for."""
     if model.task is None or model.task.kind != task.kind or model.task.label != task.label:
         return False
+    if task.unit and model.task.unit and model.task.unit != task.unit:
+        return False
     return task.kind != "threshold" or model.task.threshold == task.threshold
 
 
@@ -223,6 +226,8 @@ def check(study: Study, corpus: Corpus, predictor: Model | None) -> None:
         if (label.kind == "codes") != (task.kind == "codes"):
             fitting = "codes" if label.kind == "codes" else "regression or threshold"
             raise UsageError(f"tasks: label {task.label!r} holds {label.kind}, for a task of kind {fitting}")
+        if task.kind != "codes":
+            check_unit(label, task.unit)
     if predictor is not None:
         if predictor.task is None:
             raise UsageError(f"predictor {study.predictor} has no head; fine-tune or tune one")

@@ -88,6 +88,8 @@ def scaled(config: TaskConfig, train_values: Float64) -> Task:
 def validation_metrics(task: Task, values: Float64, outputs: Float32) -> dict[str, float]:
     """Score one split; ``validation_loss`` is the RMSE in the label's unit, or the cross-entropy in nats."""
     estimates = task.estimates(torch.from_numpy(outputs)).double().numpy()
+    if not np.isfinite(estimates).all():
+        return {"validation_loss": float("nan")}  # a run that diverged: never the best, and said so at the end
     if task.threshold is not None:
         truth = values > task.threshold
         clipped = np.clip(estimates, 1e-7, 1 - 1e-7)

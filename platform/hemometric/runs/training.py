@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,8 +13,9 @@ import numpy.typing as npt
 
 from hemometric import __version__
 from hemometric.config import fingerprint
-from hemometric.corpus import Cache, Corpus, lay_cache, open_corpus
+from hemometric.corpus import Cache, Corpus, Label, lay_cache, open_corpus
 from hemometric.ecg import Float32
+from hemometric.encoders import load
 from hemometric.errors import DataRejectedError, UsageError
 from hemometric.learning import (
     CheckpointStore,
@@ -29,7 +30,7 @@ from hemometric.learning import (
     fit,
 )
 from hemometric.mining import BatchMiner, HubCounter
-from hemometric.runs.base import TrainingRun
+from hemometric.runs.base import TrainingRun, read_identity
 from hemometric.runs.feed import Feed
 
 log = logging.getLogger(__name__)
@@ -66,12 +67,20 @@ def run_identity(config: TrainingRun, corpus_hash: str, model_hash: str = "") ->
 
 
 def is_finished(folder: Path, identity: str) -> bool:
-    """Whether a folder holds the finished run of this identity."""
-    marker = folder / "identity"
-    return (folder / "model" / "_SUCCESS").is_file() and marker.is_file() and marker.read_text().strip() == identity
+    """Whether a folder holds the finished run of this identity.
+
+    Raises
+    ------
+    IntegrityError
+        It does, and its model is damaged.
+    """
+    if read_identity(folder) != identity or not (folder / "model" / "_SUCCESS").is_file():
+        return False
+    load(folder / "model", device="cpu")
+    return True
 
 
-def checked_corpus(config: TrainingRun, label: str | None = None) -> Corpus:
+def checked_corpus(config: TrainingRun, label: str | None = None, unit: str = "") -> Corpus:
     """Open the corpus and refuse, by its manifest alone and before anything is written, what could never train.
 
     Raises
@@ -95,7 +104,20 @@ def checked_corpus(config: TrainingRun, label: str | None = None) -> Corpus:
             raise UsageError(f"task.label: the corpus has no label {label!r}; it has: {known or 'none'}")
         if found.kind != "number":
             raise UsageError(f"task.label: {label!r} holds {found.kind}, and a head learns a number")
+        check_unit(found, unit)
     return corpus
+
+
+def check_unit(label: Label, unit: str) -> None:
+    """Refuse a unit that is not the one in which the corpus holds the label.
+
+    Raises
+    ------
+    UsageError
+        They differ; an empty one is not compared.
+    """
+    if unit and label.unit and unit != label.unit:
+        raise UsageError(f"unit {unit!r}: the corpus holds {label.name!r} in {label.unit}; write that")
 
 
 def open_cache(config: TrainingRun) -> tuple[Corpus, Cache]:
@@ -197,9 +219,10 @@ def provenance(config: TrainingRun, corpus: Corpus, steps: int) -> dict[str, str
     }
 
 
-def lasting(metrics: Mapping[str, float]) -> dict[str, float]:
-    """Keep the figures that are of the model; speeds are of the machine, and would make equal models differ."""
-    return {name: value for name, value in metrics.items() if name == "loss" or name.startswith("validation_")}
+def lasting(losses: Sequence[float], validation: Mapping[str, float]) -> dict[str, float]:
+    """Give the figures that belong to a model: none of the machine's speed, none that a restart would change."""
+    kept = {name: value for name, value in validation.items() if name.startswith("validation_")}
+    return kept | ({"loss": losses[-1]} if losses else {})
 
 
 def _commit() -> str | None:

@@ -17,14 +17,23 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from hemometric.config import PLACEMENT, Config, decode, fingerprint
-from hemometric.errors import DataRejectedError, UsageError
+from hemometric.encoders import load
+from hemometric.errors import (
+    DataRejectedError,
+    HemometricError,
+    IntegrityError,
+    InterruptedRunError,
+    PrecheckError,
+    UsageError,
+)
 from hemometric.learning import Report, World, progress_on
-from hemometric.runs.base import open_run_folder
+from hemometric.runs.base import run_folder
 from hemometric.runs.finetune import FinetuneRun, SupervisedRun, finetune, resolved
 from hemometric.runs.outcome import open_trackers, read_outcome
-from hemometric.runs.records import write_summary
+from hemometric.runs.records import read_json, read_metrics, write_summary
 from hemometric.runs.search import Search, Value, drawn, replaced
 from hemometric.runs.training import Hooks, is_finished
+from hemometric.runs.trials import SCORE, best_of, record_failure, record_stop, record_trial, recorded, row_of
 from hemometric.tracking import open_tracker, run_id_of
 
 if TYPE_CHECKING:
@@ -32,7 +41,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SCORE = "validation_loss"
+_FAILURES = (UsageError, DataRejectedError, IntegrityError, PrecheckError)
 _OWN_FIELDS = ("job", "search", "num_trials", "trial_steps", "max_concurrent", "halving")
 
 
@@ -81,6 +90,8 @@ class TuneRun(SupervisedRun):
                     trials.add(trial_config(self, {path: value}).out)
                 except UsageError as error:
                     raise ValueError(f"search.{path} does not fit the config ({error})") from None
+            if self.model is not None and path.split(".")[0] in ("encoder", "preparation"):
+                raise ValueError(f"search.{path}: the model brings its own {path.split('.')[0]}; search embedding_dim")
             if len(trials) < len(set(distribution.probes())):
                 raise ValueError(f"search.{path} changes nothing of what is computed; search something else")
         return self
@@ -99,45 +110,14 @@ def refit_config(config: TuneRun, values: dict[str, Value]) -> FinetuneRun:
     return trial_config(config, values).model_copy(update={"num_steps": config.num_steps, "out": config.out / "refit"})
 
 
-def record_trial(config: FinetuneRun, values: dict[str, Value], number: int) -> None:
-    """Write down what a trial tries before it begins, so that a killed search knows it."""
-    path = config.out.parent / f"{config.out.name}.json"
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_summary(path, {"number": number, "values": values})
-
-
-def recorded_trials(config: TuneRun) -> list[dict[str, Value]]:
-    """Read the settings of all trials that ever began, in their order."""
-    found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((config.out / "trials").glob("*.json"))]
-    return [record["values"] for record in sorted(found, key=lambda record: int(record["number"]))]
+def folder_of(config: TuneRun, values: dict[str, Value]) -> Path:
+    """Say where a trial lies."""
+    return trial_config(config, values).out
 
 
 def results(config: TuneRun) -> list[dict[str, Any]]:
-    """Collect the trials: their settings, whether they finished, and their best validation."""
-    rows = []
-    for values in recorded_trials(config):
-        folder = trial_config(config, values).out
-        row: dict[str, Any] = {"trial": folder.name, "values": values, "finished": False, SCORE: None, "step": None}
-        if (folder / "outcome.json").is_file():
-            outcome = read_outcome(folder)
-            row |= {"finished": True, SCORE: outcome["best_validation_loss"], "step": outcome["best_step"]}
-        rows.append(row)
-    return rows
-
-
-def best_of(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Choose the finished trial with the lowest validation loss.
-
-    Raises
-    ------
-    DataRejectedError
-        No trial finished.
-    """
-    finished = [row for row in rows if row[SCORE] is not None]
-    if not finished:
-        raise DataRejectedError(f"none of {len(rows)} trials finished; see the logs of the trials' folders")
-    return min(finished, key=lambda row: (row[SCORE], row["trial"]))
+    """Collect the trials: their settings, how they ended, and their best validation."""
+    return [row_of(folder_of(config, record["values"])) for record in recorded(config.out)]
 
 
 RunTrial = Callable[[FinetuneRun, str | None], None]
@@ -148,10 +128,10 @@ def run(config: TuneRun) -> list[str]:
     """Tune in this process, one trial after another, without Ray; a finished search is a no-op."""
     config, identity = prepared(config)
     if not is_finished(config.out, identity):
-        open_run_folder(config, identity)
-        parent = parent_run(config, identity)
-        _search_here(config, parent)
-        conclude(config, identity, run_here)
+        with run_folder(config, identity):
+            parent = parent_run(config, identity)
+            _search_here(config, parent)
+            conclude(config, identity, run_here)
     return finished_lines(config)
 
 
@@ -160,8 +140,10 @@ def run_here(config: FinetuneRun, parent: str | None) -> None:
     trial, identity = resolved(config)
     if is_finished(trial.out, identity):
         return
-    open_run_folder(trial, identity)
-    with open_trackers(trial, identity, name=trial.out.name, parent=parent) as tracker:
+    with (
+        run_folder(trial, identity),
+        open_trackers(trial, identity, name=trial.out.name, parent=parent) as tracker,
+    ):
         finetune(trial, hooks=Hooks(tracker=tracker, progress=progress_on(trial.out.name[:8])))
 
 
@@ -214,9 +196,10 @@ def read_trials(folder: Path) -> dict[str, Any]:
     """
     path = folder / "trials.json"
     if not path.is_file():
-        raise UsageError(f"{folder} holds no finished search; run hemometric tune first")
-    table: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return table
+        raise UsageError(
+            f"{folder} holds no finished search, or its trials.json was removed; run hemometric tune again"
+        )
+    return read_json(path)
 
 
 def finished_lines(config: TuneRun) -> list[str]:
@@ -225,9 +208,12 @@ def finished_lines(config: TuneRun) -> list[str]:
     best = next(row for row in table["trials"] if row["trial"] == table["best"])
     settings = ", ".join(f"{path} = {_short(value)}" for path, value in sorted(best["values"].items()))
     num_finished = sum(row["finished"] for row in table["trials"])
+    num_failed = sum(row["failed"] is not None for row in table["trials"])
+    others = f", {num_failed} failed (trials.json says why)" if num_failed else ""
     unit = f" {config.task.unit}".rstrip() if config.task.kind == "regression" else ""
+    num_stopped = len(table["trials"]) - num_finished - num_failed
     return [
-        f"{len(table['trials'])} trials, {num_finished} finished, the others stopped early",
+        f"{len(table['trials'])} trials, {num_finished} finished{others}, {num_stopped} stopped early",
         f"best: {settings}; validation loss {best[SCORE]:.4f}{unit}",
         f"model: {config.out / 'model'}",
     ]
@@ -236,7 +222,7 @@ def finished_lines(config: TuneRun) -> list[str]:
 def _search_here(config: TuneRun, parent: str | None) -> None:
     import optuna
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     pruner: optuna.pruners.BasePruner = optuna.pruners.NopPruner()
     if config.halving is not None:
         pruner = optuna.pruners.SuccessiveHalvingPruner(
@@ -248,32 +234,53 @@ def _search_here(config: TuneRun, parent: str | None) -> None:
     def objective(trial: optuna.Trial) -> float:
         values = drawn(trial, config.search)
         made = trial_config(config, values)
-        record_trial(made, values, trial.number)
-        return _trial_here(made, parent, trial)
+        record_trial(made.out, values)
+        try:
+            return _trial_here(made, parent, trial)
+        except InterruptedRunError:
+            raise
+        except HemometricError as error:
+            record_failure(made.out, error)
+            raise
 
-    study.optimize(objective, n_trials=config.num_trials)
+    # A trial that fails is counted, and the others go on; whoever interrupts means the search.
+    study.optimize(objective, n_trials=config.num_trials, catch=_FAILURES)
 
 
 def _trial_here(config: FinetuneRun, parent: str | None, trial: optuna.Trial) -> float:
     import optuna
 
     found, identity = resolved(config)
+    told: set[int] = set()
+
+    def tell(step: int, loss: float) -> None:
+        if step not in told:
+            told.add(step)
+            trial.report(loss, step)
+            if trial.should_prune():
+                record_stop(found.out, step)
+                raise optuna.TrialPruned
+
+    def on_report(report: Report) -> None:
+        if SCORE in report.metrics:
+            tell(report.step, report.metrics[SCORE])
+
+    # What an earlier start told comes first, so that trials are compared as if nothing had been interrupted.
+    for metrics in read_metrics(found.out / "metrics.jsonl"):
+        if SCORE in metrics:
+            tell(int(metrics["step"]), metrics[SCORE])
     if not is_finished(found.out, identity):
-        open_run_folder(found, identity)
-
-        def on_report(report: Report) -> None:
-            if SCORE in report.metrics:
-                trial.report(report.metrics[SCORE], report.step)
-                if trial.should_prune():
-                    raise optuna.TrialPruned
-
-        with open_trackers(found, identity, name=found.out.name, parent=parent) as tracker:
+        with (
+            run_folder(found, identity),
+            open_trackers(found, identity, name=found.out.name, parent=parent) as tracker,
+        ):
             progress = progress_on(f"trial {trial.number}")
             finetune(found, World(), Hooks(tracker=tracker, progress=progress, on_report=on_report))
     return float(read_outcome(found.out)["best_validation_loss"])
 
 
 def _copy_model(source: Path, target: Path) -> None:
+    load(source)  # a damaged one is named here, and not handed on
     temporary = target.with_name(f".{target.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     shutil.copytree(source, temporary)

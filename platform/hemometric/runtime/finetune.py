@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hemometric.runs.base import open_run_folder
+from hemometric.runs.base import run_folder
 from hemometric.runs.finetune import FinetuneRun, finetune, resolved
 from hemometric.runs.outcome import finished_lines
 from hemometric.runs.training import is_finished
@@ -14,7 +14,6 @@ def run(config: FinetuneRun) -> list[str]:
     """Fine-tune on ``config.workers`` workers; a finished run is a no-op."""
     config, identity = resolved(config)
     if not is_finished(config.out, identity):
-        open_run_folder(config, identity)
-        with session():
+        with run_folder(config, identity), session():
             train_on_ray(finetune, config, identity=identity, name="finetune")
     return finished_lines(config.out)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hemometric.runs.base import open_run_folder
+from hemometric.runs.base import run_folder
 from hemometric.runs.outcome import finished_lines
 from hemometric.runs.pretrain import PretrainRun, pretrain
 from hemometric.runs.training import checked_corpus, is_finished, run_identity
@@ -14,7 +14,6 @@ def run(config: PretrainRun) -> list[str]:
     """Pretrain on ``config.workers`` workers; a finished run is a no-op."""
     identity = run_identity(config, checked_corpus(config).hash)
     if not is_finished(config.out, identity):
-        open_run_folder(config, identity)
-        with session():
+        with run_folder(config, identity), session():
             train_on_ray(pretrain, config, identity=identity, name="pretrain")
     return finished_lines(config.out)

@@ -85,7 +85,8 @@ def session(*, num_cpus: float | None = None, address: str | None = None) -> Ite
                     object_store_memory=OBJECT_STORE_BYTES,
                     include_dashboard=True,
                     dashboard_host="127.0.0.1",
-                    _temp_dir=str(folder),
+                    # Below the token: Ray opens its folder to everyone, who could then put another token in place.
+                    _temp_dir=str(folder / "r"),
                     logging_level=logging.ERROR,
                     log_to_driver=False,
                 )

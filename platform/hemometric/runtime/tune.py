@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import Any
 
-from hemometric.runs.base import open_run_folder
+from hemometric.errors import ClusterError, HemometricError, InterruptedRunError, StalledError
+from hemometric.runs.base import run_folder
 from hemometric.runs.finetune import FinetuneRun, finetune, resolved
 from hemometric.runs.outcome import read_outcome
 from hemometric.runs.search import Value, space
 from hemometric.runs.training import is_finished
-from hemometric.runs.tune import (
-    SCORE,
-    TuneRun,
-    conclude,
-    finished_lines,
-    parent_run,
-    prepared,
-    record_trial,
-    recorded_trials,
-    trial_config,
-)
+from hemometric.runs.trials import SCORE, is_done, record_failure, record_stop, record_trial, recorded
+from hemometric.runs.tune import TuneRun, conclude, finished_lines, folder_of, parent_run, prepared, trial_config
 from hemometric.runtime.failures import translated
 from hemometric.runtime.session import DRIVER_CPUS, session
 from hemometric.runtime.train import check_fits, train_on_ray
@@ -31,8 +22,7 @@ def run(config: TuneRun) -> list[str]:
     """Search with nested Ray Train runs, then refit the best; a finished search is a no-op."""
     config, identity = prepared(config)
     if not is_finished(config.out, identity):
-        open_run_folder(config, identity)
-        with session():
+        with run_folder(config, identity), session():
             check_fits(config, concurrent=config.max_concurrent, driver=DRIVER_CPUS)
             _search(config, parent_run(config, identity))
             conclude(config, identity, _refit)
@@ -45,10 +35,10 @@ def _search(config: TuneRun, parent: str | None) -> None:
     from ray.tune.schedulers import ASHAScheduler
     from ray.tune.search.optuna import OptunaSearch
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
-    known = recorded_trials(config)
-    if len(known) >= config.num_trials and all(_is_done(config, values) for values in known):
+    known = [record["values"] for record in recorded(config.out)]
+    if len(known) >= config.num_trials and all(is_done(folder_of(config, values)) for values in known):
         return
     scheduler = None
     if config.halving is not None:
@@ -88,6 +78,10 @@ def _search(config: TuneRun, parent: str | None) -> None:
         tuner.fit()
     except Exception as error:
         raise translated(error) from error
+    for record in recorded(config.out):
+        folder = folder_of(config, record["values"])
+        if not is_done(folder):
+            record_stop(folder, None)  # whom Tune ended without a word to the trial itself
 
 
 def _trial(values: dict[str, Value], *, base: str, parent: str | None) -> None:
@@ -97,39 +91,37 @@ def _trial(values: dict[str, Value], *, base: str, parent: str | None) -> None:
 
     config = TuneRun.model_validate_json(base)
     trial, identity = resolved(trial_config(config, values))
-    record_trial(trial, values, _next_number(trial.out.parent))
-    if is_finished(trial.out, identity):
-        for validation in _validations(trial):
-            tune.report(validation)
+    record_trial(trial.out, values)
+    if not is_finished(trial.out, identity):
+        try:
+            with run_folder(trial, identity):
+                train_on_ray(
+                    finetune,
+                    trial,
+                    identity=identity,
+                    name=trial.out.name,
+                    parent=parent,
+                    callbacks=(TuneReportCallback(),),
+                    watch=False,
+                )
+        except (ClusterError, StalledError, InterruptedRunError):
+            raise
+        except HemometricError as error:
+            record_failure(trial.out, error)
+            raise
+        # One killed between its last checkpoint and its model has nothing left to validate; Tune refuses such silence.
+        tune.report(_validations(trial)[-1])
         return
-    open_run_folder(trial, identity)
-    train_on_ray(
-        finetune,
-        trial,
-        identity=identity,
-        name=trial.out.name,
-        parent=parent,
-        callbacks=(TuneReportCallback(),),
-        watch=False,
-    )
-    # A trial killed between its last checkpoint and its model has nothing left to validate; Tune refuses such silence.
-    tune.report(_validations(trial)[-1])
+    for validation in _validations(trial):
+        tune.report(validation)
 
 
 def _refit(config: FinetuneRun, parent: str | None) -> None:
     found, identity = resolved(config)
     if not is_finished(found.out, identity):
-        open_run_folder(found, identity)
-        train_on_ray(finetune, found, identity=identity, name="refit", parent=parent)
-
-
-def _is_done(config: TuneRun, values: dict[str, Value]) -> bool:
-    return (trial_config(config, values).out / "outcome.json").is_file()
+        with run_folder(found, identity):
+            train_on_ray(finetune, found, identity=identity, name="refit", parent=parent)
 
 
 def _validations(trial: FinetuneRun) -> list[dict[str, Any]]:
     return list(read_outcome(trial.out)["validations"])
-
-
-def _next_number(folder: Path) -> int:
-    return len(list(folder.glob("*.json"))) if folder.is_dir() else 0

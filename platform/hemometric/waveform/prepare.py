@@ -36,7 +36,8 @@ class Preparation(Config):
     baseline : {"keep", "median"}
         Whether each lead keeps its offset, or has its median subtracted; some archives hold offsets of 20 mV.
     max_gap_s : float
-        Runs without samples up to this long are bridged by a straight line; longer ones reject the recording.
+        Runs without samples up to this long, in the part that is kept, are bridged by a straight line; longer ones
+        reject the recording.
     """
 
     rate_hz: float = Field(default=100.0, ge=20.0, le=10_000.0)
@@ -90,14 +91,15 @@ def prepare(recording: Recording, preparation: Preparation) -> Float32 | Rejecte
         return Rejected(recording.key, "too_short", detail)
     signal = signal[:, kept.native]
     max_gap = int(preparation.max_gap_s * recording.rate_hz)
-    longest = max(_longest_gap(values) for values in signal)
-    if longest > max_gap or longest == signal.shape[1]:
+    inside = signal[:, kept.inside]
+    longest = max(_longest_gap(values) for values in inside)
+    if longest > max_gap or longest == inside.shape[1]:
         detail = (
             f"a gap of {longest / recording.rate_hz:.2f} s without samples is longer than the "
             f"{preparation.max_gap_s:g} s that may be bridged"
         )
         return Rejected(recording.key, "nan_gap", detail)
-    if longest:
+    if np.isnan(signal).any():  # in the margins too, however long: the filter must see numbers
         signal = np.stack([_bridge(values) for values in signal])
 
     resampled = resample(signal, recording.rate_hz, preparation.rate_hz)[:, kept.resampled]
@@ -117,6 +119,7 @@ class _Window:
     """
 
     native: slice
+    inside: slice  # what of `native` is no margin
     resampled: slice
     num_zeros: int
     num_zeros_before: int
@@ -131,11 +134,14 @@ class _Window:
         first = surplus // 2 if preparation.crop == "centre" else 0
         margin = int(MARGIN_S * recording.rate_hz) + 1
         # A native start that is a multiple of `down` is a whole number of samples after resampling too.
-        native_first = max(0, first * down // up - margin) // down * down
-        native_stop = (first + preparation.num_samples) * down // up + margin + 1
+        native_first = max(0, kept_first - margin) // down * down
+        kept_first = first * down // up
+        kept_stop = -(-(first + preparation.num_samples) * down // up)
+        native_stop = kept_stop + margin + 1
         skipped = first - native_first // down * up
         return cls(
             native=slice(native_first, native_stop),
+            inside=slice(kept_first - native_first, kept_stop - native_first),
             resampled=slice(skipped, skipped + preparation.num_samples),
             num_zeros=num_zeros,
             num_zeros_before=num_zeros // 2 if preparation.crop == "centre" else 0,
