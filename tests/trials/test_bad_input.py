@@ -115,13 +115,13 @@ def version(name: str, field: str) -> Callable[[Path], None]:
 def only_checkpoint_cut(bench: Bench) -> list[object]:
     """A run whose checkpoints are all damaged: going on would silently begin again."""
     from hemometric.errors import InterruptedRunError
-    from hemometric.runs.base import open_run_folder
+    from hemometric.runs.base import run_folder
     from hemometric.runs.pretrain import pretrain
     from hemometric.runs.training import Hooks, run_identity
 
     config = bench.line.pretrain(bench.out, workers=0, tracking={"kind": "none"})
-    open_run_folder(config, run_identity(config, open_corpus(config.corpus).hash))
-    with pytest.raises(InterruptedRunError):
+    identity = run_identity(config, open_corpus(config.corpus).hash)
+    with run_folder(config, identity), pytest.raises(InterruptedRunError):
         pretrain(config, hooks=Hooks(stop=lambda: True))
     for path in (bench.out / "checkpoints").rglob("state.pt"):
         path.write_bytes(path.read_bytes()[:100])

@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from hemometric.config.base import Config
-from hemometric.config.yaml_reader import Lines, read_text, read_value, read_yaml
+from hemometric.config.yaml_reader import MAX_DEPTH, Lines, read_text, read_value, read_yaml
 from hemometric.errors import UsageError
 
 C = TypeVar("C", bound=Config)
@@ -46,7 +46,7 @@ def decode(
     overridden = {override.partition("=")[0].strip() for override in overrides}
     try:
         # Through JSON, strict mode still takes what YAML has no type for: paths from strings, tuples from lists.
-        return model.model_validate_json(json.dumps(data, default=str))
+        return model.model_validate_json(json.dumps(data))
     except ValidationError as error:
         sentences = [_sentence(model, item, source, lines or {}, overridden) for item in _causes(error.errors())]
         raise UsageError("; ".join(dict.fromkeys(sentences))) from None
@@ -62,6 +62,8 @@ def _apply(data: dict[str, Any], override: str) -> dict[str, Any]:
     keys = name.strip().split(".")
     if not equals or not all(keys):
         raise UsageError(f"override {override!r}: write it as field.subfield=value")
+    if len(keys) > MAX_DEPTH:
+        raise UsageError(f"override {_short(name)}: nested too deeply for a config")
     value = read_value(text, source=f"override {name.strip()}")
     result: dict[str, Any] = _with(data, keys, value, override)
     return result

@@ -10,7 +10,12 @@ import yaml
 
 from hemometric.errors import UsageError
 
+_SHOWN_LENGTH = 40
 Lines = dict[tuple[str | int, ...], int]
+MAX_DEPTH = 32
+"""Levels that a config may have: several times what any of them needs."""
+_TAG = "tag:yaml.org,2002:"
+_PLAIN = {"str", "int", "float", "bool", "null", "seq", "map"}
 _NAMES = {type(None): "nothing", list: "a list"}
 
 
@@ -31,7 +36,7 @@ class _Loader(yaml.SafeLoader):
 
 _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag not in _REPLACED]
-    for _REPLACED in [{f"tag:yaml.org,2002:{name}" for name in ("bool", "float", "int", "timestamp")}]
+    for _REPLACED in [{f"tag:yaml.org,2002:{name}" for name in ("bool", "float", "int", "timestamp", "merge", "value")}]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$"), list("tf"))
@@ -57,17 +62,20 @@ def read_yaml(text: str, *, source: str) -> tuple[dict[str, Any], Lines]:
     Raises
     ------
     UsageError
-        Not YAML, not a mapping, or a key that stands twice.
+        Not YAML, not a mapping, a key that stands twice or is no text, a tag other than those of plain values or that
+        its value does not fit, or more levels than `MAX_DEPTH`.
     """
     try:
         node = yaml.compose(text, Loader=_Loader)
+        if node is not None:
+            _check(node, 1, _Loader(""), source)
         data = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader subclass
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{source}, line {mark.line + 1}" if mark else source
         problem = " ".join(str(getattr(error, "problem", None) or error).split())
         raise UsageError(f"{where}: this is not valid YAML ({problem})") from None
-    except ValueError as error:  # a number of thousands of digits, or a tag that its value does not fit
+    except ValueError as error:  # a number of thousands of digits
         raise UsageError(f"{source}: a value cannot be read ({error})") from None
     except RecursionError:
         raise UsageError(f"{source}: nested too deeply for a config") from None
@@ -119,6 +127,30 @@ def read_text(path: Path) -> str:
         raise UsageError(f"config {path} is not UTF-8 text") from None
     except OSError as error:
         raise UsageError(f"config {path} cannot be read: {error.strerror}") from None
+
+
+def _check(node: yaml.Node, depth: int, loader: _Loader, source: str) -> None:
+    """Refuse what has no place in a config, before PyYAML makes values of it: its own errors are of many kinds."""
+    where = f"{source}, line {node.start_mark.line + 1}"
+    name = node.tag.removeprefix(_TAG)
+    if name not in _PLAIN:
+        raise UsageError(f"{where}: the tag {node.tag[:_SHOWN_LENGTH]!r} is not taken; write the plain value")
+    if depth > MAX_DEPTH:
+        raise UsageError(f"{where}: nested too deeply for a config (more than {MAX_DEPTH} levels)")
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode) or key.tag != f"{_TAG}str":
+                line = key.start_mark.line + 1
+                raise UsageError(f"{source}, line {line}: the name of a field must be text; put quotes around it")
+            _check(value, depth + 1, loader, source)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            _check(value, depth + 1, loader, source)
+    elif name not in ("str", "seq", "map"):
+        tag: str = loader.resolve(yaml.ScalarNode, node.value, (True, False))  # type: ignore[no-untyped-call]  # see above
+        looks = tag.removeprefix(_TAG)
+        if looks != name and (looks, name) != ("int", "float"):  # a whole number is a float too
+            raise UsageError(f"{where}: the tag !!{name} does not fit {node.value[:_SHOWN_LENGTH]!r}; leave it out")
 
 
 def _collect_lines(node: yaml.Node, path: tuple[str | int, ...], lines: Lines, source: str) -> None:

@@ -32,6 +32,7 @@ from hemometric.corpus.manifest import (
 from hemometric.corpus.schema import QUARANTINE_SCHEMA, SCHEMA_VERSION
 from hemometric.corpus.shards import SHARDS, staged_rows
 from hemometric.corpus.split import NUM_PARTITIONS, SPLITS, Split
+from hemometric.corpus.stamps import Stamps, join_contents, write_stamps
 from hemometric.corpus.units import open_staged, read_note
 from hemometric.errors import IntegrityError
 
@@ -90,6 +91,8 @@ def commit(plan: IngestPlan, entries: Sequence[ShardEntry]) -> Manifest:
     )
     content = manifest_bytes(manifest)
     write_bytes(out / MANIFEST, content)
+    contents = [content for note in notes for content in note["contents"]]
+    write_stamps(out, Stamps(times=plan.times, content=join_contents(contents, context.key)))
     shutil.rmtree(context.staging)
     write_bytes(out / SUCCESS, hashlib.sha256(content).hexdigest().encode() + b"\n")
     return manifest

@@ -20,9 +20,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +46,7 @@ from hemometric.corpus.pseudonyms import Key
 from hemometric.corpus.schema import SCHEMA_VERSION
 from hemometric.corpus.shards import SHARDS, ShardPlan, check_rows, cut_shards, staged_rows
 from hemometric.corpus.split import FoldSplit
+from hemometric.corpus.stamps import STAMPS, Stamp, is_unchanged, stamp_all, times_of
 from hemometric.corpus.units import STAGING, IngestContext, Unit, read_note, unit_name
 from hemometric.errors import DataRejectedError, IntegrityError, PrecheckError, UsageError
 from hemometric.vendors import Source, find
@@ -67,12 +67,15 @@ class IngestPlan:
         The corpus that lies in the folder already and came from the same inputs.
     inputs : str
         See `Manifest.inputs`.
+    times : str
+        See `stamps.Stamps`; taken before the first source is read.
     """
 
     context: IngestContext
     units: tuple[Unit, ...]
     num_found: int
     inputs: str
+    times: str
     table: TableEntry
     finished: Manifest | None = None
 
@@ -122,18 +125,19 @@ def prepare_ingest(config: IngestConfig, roots: Sequence[Path], out: Path, key: 
     table = config.table.build(roots)
     if isinstance(config.split, FoldSplit) and table.rows["fold"].null_count == len(table.rows):
         raise UsageError("split.kind: folds needs a table with folds; name its column as table.fold, or use kind: hash")
-    stamps = _stamps(sources)
+    stamps = stamp_all(sources)
+    times = times_of(sources, stamps, key)
     inputs = _inputs(config, table, sources, stamps, key)
     entry = TableEntry(kind=table.kind, files=table.files, sha256=table.sha256)
     context = IngestContext(out.resolve(), config, key, table.labels, table.kind != "none")
-    finished = _finished(out, inputs)
+    finished = _finished(out, inputs, lambda: is_unchanged(out, sources, stamps, key))
     if finished is not None:
-        return IngestPlan(context, (), len(sources), inputs, entry, finished)
+        return IngestPlan(context, (), len(sources), inputs, times, entry, finished)
     units = tuple(_units(config, table, sources, stamps, key))
     _clear(context, {unit.name for unit in units})
     staged = sum(path.stat().st_size for path in context.staging.glob("*.arrow"))
-    need_room(out, max(0, sum(size for size, _ in stamps) - staged), "this ingest")
-    return IngestPlan(context, units, len(sources), inputs, entry)
+    need_room(out, max(0, sum(stamp.num_bytes for stamp in stamps) - staged), "this ingest")
+    return IngestPlan(context, units, len(sources), inputs, times, entry)
 
 
 def plan_shards(plan: IngestPlan) -> list[ShardPlan]:
@@ -179,37 +183,17 @@ def _find_all(roots: Sequence[Path], out: Path) -> list[Source]:
     return list(find(roots))
 
 
-def _stamps(sources: Sequence[Source]) -> list[tuple[int, int]]:
-    """Give total bytes and latest change of each source's files: those of its folder that share its stem."""
-    folders: dict[Path, dict[str, tuple[int, int]]] = {}
-    stamps = []
-    for source in sources:
-        folder = source.path.parent
-        if folder not in folders:
-            stems: dict[str, tuple[int, int]] = {}
-            folders[folder] = stems
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    if entry.is_file():
-                        status = entry.stat()
-                        stem = entry.name.partition(".")[0]
-                        size, changed = stems.get(stem, (0, 0))
-                        stems[stem] = (size + status.st_size, max(changed, status.st_mtime_ns))
-        stamps.append(folders[folder].get(source.path.name.partition(".")[0], (0, 0)))
-    return stamps
-
-
 def _inputs(
-    config: IngestConfig, table: MetadataTable, sources: Sequence[Source], stamps: Sequence[tuple[int, int]], key: Key
+    config: IngestConfig, table: MetadataTable, sources: Sequence[Source], stamps: Sequence[Stamp], key: Key
 ) -> str:
     """Hash what the corpus follows from; no clock and no folder, so that a moved archive is still the same."""
     digest = hashlib.sha256(json.dumps([SCHEMA_VERSION, fingerprint(config), table.kind, table.sha256]).encode())
-    for source, (size, _) in zip(sources, stamps, strict=True):
-        digest.update(json.dumps([source.key, source.format, size]).encode())
+    for source, stamp in zip(sources, stamps, strict=True):
+        digest.update(json.dumps([source.key, source.format, stamp.num_bytes]).encode())
     return key.digest("inputs", digest.digest())
 
 
-def _finished(out: Path, inputs: str) -> Manifest | None:
+def _finished(out: Path, inputs: str, is_same: Callable[[], bool]) -> Manifest | None:
     """Give the corpus that lies there if it came from these inputs; do the last step where a kill has cut it off."""
     manifest_path = out / MANIFEST
     if (out / SUCCESS).exists():
@@ -217,6 +201,11 @@ def _finished(out: Path, inputs: str) -> Manifest | None:
         if manifest.inputs != inputs:
             raise UsageError(
                 f"{out} already holds another corpus (other sources, table, key or config); choose another --out"
+            )
+        if not is_same():
+            raise UsageError(
+                f"{out} already holds another corpus: a source has changed since, or {out / STAMPS}, which would tell, "
+                "is gone; choose another --out"
             )
         gone = [file.path for file in (*manifest.shards, manifest.quarantine) if not (out / file.path).is_file()]
         if gone:
@@ -231,13 +220,15 @@ def _finished(out: Path, inputs: str) -> Manifest | None:
         not (out / file.path).is_file() or sha256_of(out / file.path) != file.sha256 for file in files
     ):
         return None
+    if not is_same():
+        return None
     remove_temporaries(out)
     write_bytes(out / SUCCESS, hashlib.sha256(content).hexdigest().encode() + b"\n")
     return manifest
 
 
 def _units(
-    config: IngestConfig, table: MetadataTable, sources: Sequence[Source], stamps: Sequence[tuple[int, int]], key: Key
+    config: IngestConfig, table: MetadataTable, sources: Sequence[Source], stamps: Sequence[Stamp], key: Key
 ) -> Iterator[Unit]:
     """Cut the sources, in order, after so many of them or so many bytes."""
     # What decides the cuts and the gate does not change a unit's content, so staged work outlives a change of it.
@@ -250,12 +241,13 @@ def _units(
         json.dumps([SCHEMA_VERSION, __version__, staged_config, table.sha256]).encode()
     ).hexdigest()
     positions = table.positions([source.key for source in sources])
-    for start, stop in _cuts([size for size, _ in stamps], config.unit_recordings, config.unit_bytes):
+    for start, stop in _cuts([stamp.num_bytes for stamp in stamps], config.unit_recordings, config.unit_bytes):
         rows = positions[start:stop]
         chosen = tuple(sources[start:stop])
         yield Unit(
             name=unit_name(chosen, stamps[start:stop], essence, key),
             sources=chosen,
+            suffixes=tuple(stamp.suffixes for stamp in stamps[start:stop]),
             metadata=table.take(rows),
             matched=tuple((rows >= 0).tolist()),
         )

@@ -24,13 +24,14 @@ from hemometric.corpus.metadata import NULLED
 from hemometric.corpus.pseudonyms import Key, normal_patient_id
 from hemometric.corpus.schema import ROW_ORDER, corpus_schema, row_of
 from hemometric.corpus.split import partition_of
+from hemometric.corpus.stamps import Stamp, content_of
 from hemometric.ecg import Rejected
 from hemometric.errors import IntegrityError
 from hemometric.vendors import Source, read
 from hemometric.waveform import assess
 
 STAGING = "staging"
-_NOTE_FIELDS = {"num_sources", "num_accepted", "num_unmatched", "nulled", "rejected", "sha256"}
+_NOTE_FIELDS = {"contents", "num_sources", "num_accepted", "num_unmatched", "nulled", "rejected", "sha256"}
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ class Unit:
     ----------
     name : str
         ``unit-<hash>`` of the sources' keys, sizes and times, the table and the config: other inputs, other name.
+    suffixes : tuple of tuple of str
+        Of each source's files; see `stamps.Stamp`.
     metadata : pyarrow.Table
         One row for each source, null where the table has none.
     matched : tuple of bool
@@ -68,6 +71,7 @@ class Unit:
 
     name: str
     sources: tuple[Source, ...]
+    suffixes: tuple[tuple[str, ...], ...]
     metadata: pa.Table
     matched: tuple[bool, ...]
 
@@ -158,7 +162,10 @@ def stage_unit(context: IngestContext, unit: Unit) -> UnitSummary:
                 writer.write_table(content.table.combine_chunks())
             file.flush()
             digest = sha256_of(temporary)
+        # At once after they were read: the files are still in the system's memory.
+        pairs = zip(unit.sources, unit.suffixes, strict=True)
         note = {
+            "contents": [content_of(source, suffixes, context.key) for source, suffixes in pairs],
             "num_sources": len(unit.sources),
             "num_accepted": content.table.num_rows,
             "num_unmatched": content.num_unmatched,
@@ -221,13 +228,13 @@ def _intact_note(staging: Path, name: str) -> dict[str, Any] | None:
         return None
 
 
-def unit_name(sources: Sequence[Source], stamps: Sequence[tuple[int, int]], essence: str, key: Key) -> str:
+def unit_name(sources: Sequence[Source], stamps: Sequence[Stamp], essence: str, key: Key) -> str:
     """Name a unit by all that its content follows from.
 
     Parameters
     ----------
-    stamps : sequence of (int, int)
-        Bytes and time of last change of each source's files: a file that changed between two tries is read again.
+    stamps : sequence of Stamp
+        Of each source's files: a file that changed between two tries is read again.
     essence : str
         Hash of the rest: table, config, versions.
     """

@@ -62,7 +62,8 @@ class Dtw:
     def _band(self, signals: npt.ArrayLike, name: str) -> Window:
         if isinstance(self.window, bool) or not isinstance(self.window, int):
             return self.window
-        return min(self.window, checked_signals(signals, name).shape[2])
+        num_samples: int = checked_signals(signals, name).shape[2]
+        return min(self.window, num_samples)
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,8 @@ def save(
     except OSError as error:
         if error.errno in _NO_ROOM:
             raise PrecheckError(
-                f"no room left to write model {folder} ({error.strerror}); free some space and run the same command again"
+                f"no room left to write model {folder} ({error.strerror}); "
+                "free some space and run the same command again"
             ) from None
         raise UsageError(f"model folder {folder} cannot be written: {error.strerror or error}") from error
     return model_hash

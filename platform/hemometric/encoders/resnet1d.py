@@ -12,7 +12,6 @@ from hemometric.encoders.dropout import KeyedDropout
 from hemometric.encoders.encoder import Encoder
 from hemometric.encoders.norm import NormKind, build_norm
 
-
 MAX_STAGES, MAX_BLOCKS, MAX_WIDTH, MAX_KERNEL, MAX_EMBEDDING_DIM = 8, 64, 8192, 1023, 65_536
 MAX_WEIGHTS = 2_000_000_000
 """Of all convolutions between stages: 8 GB in float32. What is larger is a slip of the pen, or meant to do harm."""

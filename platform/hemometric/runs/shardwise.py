@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,16 +17,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hemometric.corpus import Corpus, ShardEntry, Split, open_corpus
+from hemometric.corpus import SPLITS, Corpus, ShardEntry, Split, open_corpus
+from hemometric.corpus.files import replacing, sha256_of, write_bytes
 from hemometric.ecg import Float32, Rejected
 from hemometric.encoders import Model, load
 from hemometric.errors import DataRejectedError, IntegrityError, UsageError
-from hemometric.runs.base import claim_folder, write_text
+from hemometric.runs.base import claim_folder
 from hemometric.runs.pace import Pace
 from hemometric.waveform import prepare
 
 BATCH_SIZE = 256
 """Recordings in memory at a time."""
+_PART = re.compile(rf"(?:{'|'.join(SPLITS)})/part-[0-9]+\.parquet")
 
 TableOf = Callable[[Model, list[str], Float32], pa.Table]
 Map = Callable[["Shardwise", Sequence[str]], Iterator["Done"]]
@@ -59,8 +61,9 @@ class Shardwise:
     splits: tuple[Split, ...] | None = None
 
     def identity(self, corpus: Corpus, model: Model) -> str:
-        """Say which model's output on which corpus this is."""
-        return hashlib.sha256(f"{self.name} {corpus.hash} {model.hash}".encode()).hexdigest()[:16]
+        """Say which model's output on which splits of which corpus this is."""
+        chosen = " ".join(split for split in SPLITS if self.splits is None or split in self.splits)
+        return hashlib.sha256(f"{self.name} {corpus.hash} {model.hash} {chosen}".encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,9 @@ def run_shardwise(job: Shardwise, open_map: Callable[[], AbstractContextManager[
     Raises
     ------
     UsageError
-        `out` holds the output of another model or corpus.
+        `out` holds the output of another model, corpus or choice of splits.
+    PrecheckError
+        The disk is full.
     IntegrityError
         A row is missing or stands twice.
     DataRejectedError
@@ -89,7 +94,7 @@ def run_shardwise(job: Shardwise, open_map: Callable[[], AbstractContextManager[
     corpus, model = open_corpus(job.corpus), load(job.model)
     identity = job.identity(corpus, model)
     shards = corpus.shards(job.splits)
-    claim_folder(job.out, identity, "the output of another model or corpus")
+    claim_folder(job.out, identity, "the output of another model, corpus or choice of splits")
     missing = [shard.path for shard in shards if finished(job.out, shard.path) is None]
     with Pace(job.name, sum(shard.num_rows for shard in shards)) as pace:
         pace.add(sum(shard.num_rows for shard in shards if shard.path not in missing))
@@ -109,25 +114,18 @@ def do_shard(job: Shardwise, shard_path: str) -> Done:
     model, corpus = _opened(str(job.model), str(job.corpus))
     shard = next(shard for shard in corpus.manifest.shards if shard.path == shard_path)
     target = output_path(job.out, shard_path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     rejected: Counter[str] = Counter()
     num_rows = 0
-    try:
+    with replacing(target) as temporary:
         with pq.ParquetWriter(temporary, job.schema, compression="zstd", write_page_checksum=True) as writer:
             for recording_ids, signals in _prepared(corpus, shard, model, rejected):
                 table = job.table_of(model, recording_ids, signals)
                 writer.write_table(table)
                 num_rows += table.num_rows
-        with temporary.open("rb") as handle:
-            digest = hashlib.file_digest(handle, "sha256").hexdigest()
-            os.fsync(handle.fileno())
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    temporary.replace(target)
-    done = Done(str(target.relative_to(job.out)), num_rows, digest, dict(sorted(rejected.items())), shard.num_rows)
-    write_text(target.with_suffix(".json"), json.dumps(done.__dict__, sort_keys=True) + "\n")
+        digest = sha256_of(temporary)
+    path = target.relative_to(job.out).as_posix()
+    done = Done(path, num_rows, digest, dict(sorted(rejected.items())), shard.num_rows)
+    write_bytes(target.with_suffix(".json"), json.dumps(asdict(done), sort_keys=True).encode() + b"\n")
     return done
 
 
@@ -141,11 +139,10 @@ def finished(out: Path, shard_path: str) -> Done | None:
     target = output_path(out, shard_path)
     try:
         done = Done(**json.loads(target.with_suffix(".json").read_text(encoding="utf-8")))
-        with target.open("rb") as handle:
-            digest = hashlib.file_digest(handle, "sha256").hexdigest()
-    except (OSError, ValueError, TypeError):
+        digest = sha256_of(target)
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
-    return done if digest == done.sha256 else None
+    return done if (digest, target.relative_to(out).as_posix()) == (done.sha256, done.path) else None
 
 
 def read_output(out: Path, columns: Sequence[str] | None = None) -> pa.Table:
@@ -155,14 +152,36 @@ def read_output(out: Path, columns: Sequence[str] | None = None) -> pa.Table:
     ------
     UsageError
         The folder holds no finished output.
+    IntegrityError
+        Its summary or one of its files is missing, damaged, or not of an output.
     """
     if not (out / "_SUCCESS").is_file():
         raise UsageError(f"{out} holds no finished output; run hemometric embed or predict first")
-    summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
-    return pa.concat_tables(
-        pq.read_table(out / part["path"], columns=columns, partitioning=None, page_checksum_verification=True)
-        for part in summary["parts"]
-    )
+    tables = []
+    for path in _part_paths(out):
+        try:
+            tables.append(
+                pq.read_table(out / path, columns=columns, partitioning=None, page_checksum_verification=True)
+            )
+        except (OSError, pa.ArrowException):
+            raise IntegrityError(f"{out / path} is missing or damaged; run the same command again") from None
+    return pa.concat_tables(tables)
+
+
+def _part_paths(out: Path) -> list[str]:
+    """Take the files that a summary lists; none of them may lie elsewhere."""
+    summary = out / "summary.json"
+    try:
+        content = summary.read_bytes()
+        marker = (out / "_SUCCESS").read_text(encoding="utf-8").strip()
+        paths = [part["path"] for part in json.loads(content)["parts"]]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        raise IntegrityError(f"{summary} is missing or damaged; run the same command again") from None
+    if hashlib.sha256(content).hexdigest() != marker:
+        raise IntegrityError(f"{summary} is not the file that was written; run the same command again")
+    if not paths or not all(isinstance(path, str) and _PART.fullmatch(path) for path in paths):
+        raise IntegrityError(f"{summary} lists files that no output has; run the same command again")
+    return paths
 
 
 def _prepared(
@@ -216,13 +235,14 @@ def _conclude(job: Shardwise, corpus: Corpus, model: Model, shards: Sequence[Sha
         "manifest_hash": corpus.hash,
         "num_rows": num_rows,
         "rejected": dict(sorted(rejected.items())),
-        "parts": [part.__dict__ for part in done],
+        "parts": [asdict(part) for part in done],
     }
-    write_text(job.out / "summary.json", json.dumps(summary, indent=2, sort_keys=True) + "\n")
+    content = json.dumps(summary, indent=2, sort_keys=True).encode() + b"\n"
+    write_bytes(job.out / "summary.json", content)
     table = read_ids(job, done)
     if len(set(table)) != num_rows:
         raise IntegrityError(f"{job.out}: a recording stands twice; remove the folder and run it again")
-    write_text(job.out / "_SUCCESS", hashlib.sha256((job.out / "summary.json").read_bytes()).hexdigest() + "\n")
+    write_bytes(job.out / "_SUCCESS", hashlib.sha256(content).hexdigest().encode() + b"\n")
     lines = [f"{num_rows} of {expected} recordings in {len(done)} files"]
     if rejected:
         lines.append("refused: " + ", ".join(f"{reason} {count}" for reason, count in sorted(rejected.items())))

@@ -133,10 +133,10 @@ class _Window:
         surplus = max(0, num_there - preparation.num_samples)
         first = surplus // 2 if preparation.crop == "centre" else 0
         margin = int(MARGIN_S * recording.rate_hz) + 1
-        # A native start that is a multiple of `down` is a whole number of samples after resampling too.
-        native_first = max(0, kept_first - margin) // down * down
         kept_first = first * down // up
         kept_stop = -(-(first + preparation.num_samples) * down // up)
+        # A native start that is a multiple of `down` is a whole number of samples after resampling too.
+        native_first = max(0, kept_first - margin) // down * down
         native_stop = kept_stop + margin + 1
         skipped = first - native_first // down * up
         return cls(

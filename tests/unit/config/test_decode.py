@@ -265,3 +265,17 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
     path.write_text(dump(config), encoding="utf-8")
     assert decode_file(PretrainRun, path) == config
+
+
+@pytest.mark.parametrize("value", ["1", "[" * 2000 + "]" * 2000])
+def test_an_override_that_is_too_deep_is_one_sentence(value: str) -> None:
+    with pytest.raises(UsageError, match=r"override .*: nested too deeply for a config") as caught:
+        decode(Outer, {}, [f"{'.'.join(['a'] * (2000 if value == '1' else 2))}={value}"])
+    assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize("value", ["=", "<<"])
+def test_an_override_of_yaml_s_own_signs_is_text(value: str) -> None:
+    assert decode(Outer, {"shape": {"kind": "wide"}}, [f"shape.widths=[{value}]"]).shape == Wide(widths=(value,))
+    with pytest.raises(UsageError, match="sizes"):
+        decode(Outer, {}, [f"sizes={value}"])

@@ -37,6 +37,14 @@ from hemometric.errors import UsageError
         ("", None),
         ("'1'", "1"),
         ("v1", "v1"),
+        ("=", "="),
+        ("<<", "<<"),
+        ("!!float 1", 1.0),
+        ("!!float 1.5", 1.5),
+        ("!!int '7'", 7),
+        ("!!str 7", "7"),
+        ("!!bool true", True),
+        ("!!null ''", None),
     ],
 )
 def test_a_plain_value_is_what_it_looks_like(text: str, value: Any) -> None:
@@ -61,9 +69,26 @@ def test_each_field_has_its_line() -> None:
         ("a: [1\nb: 2\n", "f, line 2: this is not valid YAML"),
         ("a: 1\n---\nb: 2\n", "f, line 2: this is not valid YAML"),
         ("a: \x00\n", "f: this is not valid YAML"),
-        ("a: !!python/object/apply:os.system [ls]\n", "f, line 1: this is not valid YAML"),
-        ("a: !!int x\n", "f: a value cannot be read"),
-        ("? [1, 2]\n: 3\n", "f, line 1: this is not valid YAML"),
+        ("a: !!python/object/apply:os.system [ls]\n", "f, line 1: the tag 'tag:yaml.org,2002:python/object/apply"),
+        ("a: !!int x\n", "f, line 1: the tag !!int does not fit 'x'; leave it out"),
+        ("a: 1\nb: !!bool maybe\n", "f, line 2: the tag !!bool does not fit 'maybe'; leave it out"),
+        ("a: !!float ''\n", "f, line 1: the tag !!float does not fit ''; leave it out"),
+        ("a: !!float wide\n", "f, line 1: the tag !!float does not fit 'wide'; leave it out"),
+        ("a: !!null x\n", "f, line 1: the tag !!null does not fit 'x'; leave it out"),
+        ("a: !!map x\n", "f, line 1: this is not valid YAML (expected a mapping node"),
+        ("a: !!str [x]\n", "f, line 1: this is not valid YAML (expected a scalar node"),
+        ("a:\n- !!timestamp abc\n", "f, line 2: the tag 'tag:yaml.org,2002:timestamp' is not taken; write the plain"),
+        ("a: !!binary aGk=\n", "f, line 1: the tag 'tag:yaml.org,2002:binary' is not taken; write the plain value"),
+        ("a: !!set {x}\n", "f, line 1: the tag 'tag:yaml.org,2002:set' is not taken; write the plain value"),
+        ("a: !!pairs [x: 1]\n", "f, line 1: the tag 'tag:yaml.org,2002:pairs' is not taken; write the plain value"),
+        ("a: !own x\n", "f, line 1: the tag '!own' is not taken; write the plain value"),
+        ("a:\n  1: x\n", "f, line 2: the name of a field must be text; put quotes around it"),
+        ("a: {true: x}\n", "f, line 1: the name of a field must be text; put quotes around it"),
+        ("a: 1\n~: x\n", "f, line 2: the name of a field must be text; put quotes around it"),
+        ("!!binary aGk=: x\n", "f, line 1: the name of a field must be text; put quotes around it"),
+        ("!!timestamp 2020-01-01: x\n", "f, line 1: the name of a field must be text; put quotes around it"),
+        ("a: " + "[" * 32 + "]" * 32, "f, line 1: nested too deeply for a config (more than 32 levels)"),
+        ("? [1, 2]\n: 3\n", "f, line 1: the name of a field must be text; put quotes around it"),
         (f"a: {'9' * 5000}\n", "f: a value cannot be read"),
         ("", "f: expected a mapping of fields (``name: value``), found nothing"),
         ("- a\n", "f: expected a mapping of fields (``name: value``), found a list"),
@@ -95,3 +120,11 @@ def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "latin.yaml").write_bytes(b"title: caf\xe9\n")
     with pytest.raises(UsageError, match=r"latin\.yaml is not UTF-8 text"):
         read_text(tmp_path / "latin.yaml")
+
+
+def test_a_merge_key_is_a_name_like_any_other() -> None:
+    assert read_yaml("a: {<<: {b: 1}}\n", source="f")[0] == {"a": {"<<": {"b": 1}}}
+
+
+def test_thirty_two_levels_are_taken() -> None:
+    assert read_yaml("a: " + "[" * 30 + "1" + "]" * 30, source="f")[0]

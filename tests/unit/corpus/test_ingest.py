@@ -1,6 +1,7 @@
 """The steps of an ingest: counts that add up, the same bytes however it went, refusals in one sentence."""
 
 import json
+import os
 import pickle
 import resource
 import shutil
@@ -23,6 +24,7 @@ from hemometric.corpus import (
     plan_shards,
     prepare_ingest,
     stage_unit,
+    stamps,
     verify,
     write_shard,
 )
@@ -237,6 +239,79 @@ def test_a_finished_corpus_with_a_lost_shard_is_no_success(archive: Path, tmp_pa
         ingest(config_for(archive), [archive], tmp_path / "out", key)
 
 
+def changed(path: Path) -> None:
+    """Change one byte, and no size."""
+    content = bytearray(path.read_bytes())
+    content[100] ^= 1
+    path.write_bytes(content)
+
+
+def test_a_source_that_changed_without_its_size_is_another_corpus(
+    archive: Path, tmp_path: Path, ingest, key: Key
+) -> None:
+    out = tmp_path / "out"
+    ingest(config_for(archive), [archive], out, key)
+    changed(archive / "0" / "MRN-CANARY-000.dat")
+    before = files_of(out)
+    for _ in range(2):
+        with pytest.raises(UsageError, match="already holds another corpus: a source has changed since"):
+            ingest(config_for(archive), [archive], out, key)
+    assert files_of(out) == before
+    changed(archive / "0" / "MRN-CANARY-000.dat")  # back to what it was, at another time
+    assert ingest(config_for(archive), [archive], out, key) == open_corpus(out).manifest
+
+
+def test_a_moved_or_touched_archive_is_read_once_and_nothing_is_done(
+    archive: Path, tmp_path: Path, ingest, key: Key, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    first = ingest(config_for(archive), [archive], out, key)
+    before = files_of(out)
+    shutil.copytree(archive.parent / "archive", tmp_path / "elsewhere" / "archive", copy_function=shutil.copyfile)
+    shutil.copy(archive.parent / "labels.csv", tmp_path / "elsewhere" / "labels.csv")
+    moved = tmp_path / "elsewhere" / "archive"
+    for path in moved.rglob("*.dat"):
+        os.utime(path, ns=(1, 10**18))
+    assert ingest(config_for(moved), [moved], out, key) == first
+    after = files_of(out)
+    assert {name for name in after if after[name] != before.get(name)} == {".stamps"}
+    verify(out, key)
+
+    def unread(*_: object) -> str:
+        raise AssertionError("sources are read again")
+
+    monkeypatch.setattr(stamps, "content_of", unread)
+    assert ingest(config_for(moved), [moved], out, key) == first
+    assert files_of(out) == after
+
+
+@pytest.mark.parametrize("damage", ["gone", "{", '{"times": "x"}'])
+def test_without_its_stamps_a_corpus_is_not_taken_for_the_same(
+    archive: Path, tmp_path: Path, ingest, key: Key, damage: str
+) -> None:
+    out = tmp_path / "out"
+    ingest(config_for(archive), [archive], out, key)
+    (out / ".stamps").unlink() if damage == "gone" else (out / ".stamps").write_text(damage)
+    verify(out, key)
+    with pytest.raises(UsageError, match="already holds another corpus"):
+        ingest(config_for(archive), [archive], out, key)
+
+
+def test_a_source_that_changes_between_two_tries_is_read_again(archive: Path, tmp_path: Path, ingest, key: Key) -> None:
+    """Also where the first try was killed just before the marker."""
+    out = tmp_path / "out"
+    first = ingest(config_for(archive), [archive], out, key)
+    (out / "_SUCCESS").unlink()
+    changed(archive / "0" / "MRN-CANARY-000.dat")
+    second = ingest(config_for(archive, max_rejected_fraction=0.5), [archive], tmp_path / "fresh", key)
+    with pytest.raises(DataRejectedError):
+        ingest(config_for(archive, max_rejected_fraction=0.0), [archive], out, key)
+    again = ingest(config_for(archive, max_rejected_fraction=0.5), [archive], out, key)
+    assert again == second
+    assert again.counts != first.counts
+    assert files_of(out) == files_of(tmp_path / "fresh")
+
+
 def test_half_work_of_another_config_is_ignored_and_removed(archive: Path, tmp_path: Path, ingest, key: Key) -> None:
     out = tmp_path / "out"
     ingest(config_for(archive), [archive], tmp_path / "clean", key)
@@ -390,5 +465,5 @@ def test_the_manifest_says_what_it_must(archive: Path, tmp_path: Path, ingest, k
     assert content["partitions"]["num"] == len(content["partitions"]["rows"]) == 64
     assert sum(content["partitions"]["rows"]) == 12
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        ".lock", "_SUCCESS", "manifest.json", "quarantine.parquet", "shards",
+        ".lock", ".stamps", "_SUCCESS", "manifest.json", "quarantine.parquet", "shards",
     ]  # fmt: skip

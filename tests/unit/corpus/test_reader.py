@@ -82,6 +82,34 @@ def test_another_schema_version_is_a_question_of_usage(corpus_path: Path, rewrit
 
 
 @pytest.mark.parametrize(
+    "path",
+    [
+        "shards/../../x.parquet",
+        "/etc/x.parquet",
+        "../part-00000.parquet",
+        "shards/train/../part-00000.parquet",
+        "shards/other/part-00000.parquet",
+        "shards/train/part-00000.parquet\n",
+        "shards//train/part-00000.parquet",
+        "quarantine.parquet",
+        "",
+    ],
+)
+def test_a_manifest_names_no_file_outside_of_its_corpus(corpus_path: Path, rewrite_manifest, path: str) -> None:
+    rewrite_manifest(corpus_path, lambda content: content["shards"][0].update(path=path))
+    with pytest.raises(IntegrityError, match=r"manifest\.json: field shards\.0\.path is not what") as caught:
+        open_corpus(corpus_path)
+    assert "\n" not in str(caught.value)
+    assert caught.value.exit_code == 4
+
+
+def test_the_quarantine_table_has_its_name(corpus_path: Path, rewrite_manifest) -> None:
+    rewrite_manifest(corpus_path, lambda content: content["quarantine"].update(path="../quarantine.parquet"))
+    with pytest.raises(IntegrityError, match=r"manifest\.json: field quarantine\.path is not what"):
+        open_corpus(corpus_path)
+
+
+@pytest.mark.parametrize(
     "text", ["[]", "{}", "", '{"schema_version": 1}', "[" * 100_000, '{"schema_version": 1, "x": 2}']
 )
 def test_a_manifest_that_is_none(corpus_path: Path, text: str) -> None:

@@ -68,3 +68,18 @@ def test_builds_what_it_names(noise):
     assert np.array_equal(distance.half_rows(signals, [1, 2], 1), half_rows(signals, [1, 2], **arguments))
     for config in (DtwDistance(), EuclideanDistance(), MeanAbsoluteDistance()):
         config.build().warm_up(2)
+
+
+def test_samples_beyond_the_signals_are_no_band(noise):
+    signals = noise(4, 2, 20)
+    whole = pairwise(signals)
+    distance = DtwDistance(window=500).build()
+    assert np.array_equal(distance.pairwise(signals), whole)
+    assert np.array_equal(distance.cross(signals[:2], signals), whole[:2])
+    assert np.array_equal(distance.half_rows(signals, [0, 3]), half_rows(signals, [0, 3]))
+    assert np.array_equal(DtwDistance(window=3).build().pairwise(signals), pairwise(signals, window=3))
+    assert not np.array_equal(DtwDistance(window=3).build().pairwise(signals), whole)
+    with pytest.raises(ValueError, match="it must lie in 0 … 20"):
+        pairwise(signals, window=500)
+    with pytest.raises(ValueError, match="queries has shape"):
+        distance.cross(signals[0], signals)

@@ -1,5 +1,6 @@
 """The model folder: what comes back is what went in, and what is damaged, foreign or wrong is named."""
 
+import errno
 import hashlib
 import json
 import os
@@ -14,7 +15,7 @@ from torch import nn
 
 import hemometric
 from hemometric.encoders import HeadConfig, ResNet1dConfig, Task, load, model_folder, save
-from hemometric.errors import IntegrityError, UsageError
+from hemometric.errors import IntegrityError, PrecheckError, UsageError
 from hemometric.waveform import Preparation
 
 FILES = ["README.md", "_SUCCESS", "encoder.safetensors", "head.safetensors", "model.json"]
@@ -184,6 +185,10 @@ def test_what_is_no_description_is_damage(folder, content):
     [
         ({"colour": "red"}, "'colour'"),
         ({"encoder": {"kind": "resnet1d", "widths": []}}, "'encoder.widths'"),
+        ({"encoder": {"kind": "resnet1d", "widths": [8, 10**12], "blocks": [1, 1]}}, "'encoder'.*widths 8192 or less"),
+        ({"encoder": {"kind": "resnet1d", "blocks": [10**9, 1], "widths": [8, 8]}}, "'encoder'.*blocks must be 64"),
+        ({"encoder": {"kind": "resnet1d", "embedding_dim": 10**30}}, "'encoder.embedding_dim'"),
+        ({"head": {"hidden": 10**15}}, "'head.hidden'"),
         ({"encoder": {"kind": "transformer"}}, "'encoder.kind'"),
         ({"preparation": {"rate_hz": "fast"}}, "'preparation.rate_hz'"),
         ({"head": None}, "contradicts itself"),
@@ -262,21 +267,31 @@ def test_an_empty_folder_is_filled_and_a_foreign_one_is_not(tmp_path, save_model
         save_model(tmp_path / "thesis" / "chapter1")
 
 
-@pytest.mark.parametrize("fails_at", range(1, 8))
-def test_a_save_that_breaks_leaves_the_old_model(folder, save_model, monkeypatch, fails_at):
+@pytest.mark.parametrize(
+    ("number", "kind", "message"),
+    [
+        (errno.ENOSPC, PrecheckError, "no room left to write model"),
+        (errno.EDQUOT, PrecheckError, "no room left to write model"),
+        (errno.EFBIG, PrecheckError, "no room left to write model"),
+        (errno.EIO, UsageError, "cannot be written: Input/output error"),
+    ],
+)
+@pytest.mark.parametrize("fails_at", [1, 4, 7])
+def test_a_save_that_breaks_leaves_the_old_model(folder, save_model, monkeypatch, fails_at, number, kind, message):
     """Whichever sync fails, the folder holds one whole model: the old one, or at the very end the new one."""
     old, calls, fsync = load(folder).hash, [], os.fsync
 
     def broken(descriptor):
         calls.append(descriptor)
         if len(calls) == fails_at:
-            raise OSError(28, "No space left on device")
+            raise OSError(number, os.strerror(number))
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", broken)
-    with pytest.raises(UsageError, match="cannot be written: No space left"):
+    with pytest.raises(kind, match=message):
         save_model(folder, seed=1)
     monkeypatch.undo()
+    assert (fails_at == 7) or [path.name for path in folder.parent.iterdir()] == ["model"]
     assert len(calls) == fails_at  # five files and two folders are synced
     assert (load(folder).hash == old) == (fails_at < 7)
     save_model(folder, seed=1)

@@ -201,6 +201,13 @@ def test_head_gives_one_number_a_row(norm):
         ({"kind": "resnet2d"}, "kind"),
         ({"width": [4]}, "did you mean 'widths'"),
         ({"embedding_dim": 0}, "embedding_dim"),
+        ({"embedding_dim": 65_537}, "embedding_dim"),
+        ({"kernel": 1025}, "kernel"),
+        ({"stem_kernel": 1025}, "stem_kernel"),
+        ({"widths": [64, 128, 256, 8193]}, "widths 8192 or less"),
+        ({"blocks": [2, 2, 65, 2]}, "blocks must be 64 or less in each stage"),
+        ({"blocks": [1] * 9, "widths": [4] * 9}, "blocks"),
+        ({"blocks": [64], "widths": [8192]}, "about 6.0e[+]10 weights is larger than 2e[+]09; take fewer blocks"),
     ],
 )
 def test_wrong_configs_are_refused(data, message):
@@ -214,3 +221,9 @@ def test_config_reads_from_plain_data_and_hashes():
     assert fingerprint(config) != fingerprint(ResNet1dConfig())
     with pytest.raises(ValueError, match="0 leads"):
         config.build(0)
+
+
+def test_a_head_has_bounds():
+    for hidden in (1, 8193):
+        with pytest.raises(UsageError, match="hidden"):
+            decode(HeadConfig, {"hidden": hidden})

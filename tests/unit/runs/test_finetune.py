@@ -95,8 +95,11 @@ def test_another_embedding_size_begins_a_new_layer_and_says_so(
 
 
 def test_the_pretrained_model_s_preparation_is_taken(line: Any, encoder: Path, tmp_path: Path) -> None:
-    config = line.finetune(tmp_path / "run", **HERE, model=encoder, preparation={"rate_hz": 250, "duration_s": 9})
-    found, identity = resolved(config)
+    asked = line.finetune(tmp_path / "run", **HERE, model=encoder, preparation={"rate_hz": 250, "duration_s": 9})
+    with pytest.raises(UsageError, match=r"preparation: the model .* brings its own"):
+        resolved(asked)
+    given = {name: getattr(asked, name) for name in asked.model_fields_set - {"preparation", "encoder"}}
+    found, identity = resolved(type(asked)(**given))
     assert found.preparation == load(encoder).preparation
     assert found.encoder == load(encoder).description.encoder
     assert load(encoder).hash[:16] in identity

@@ -76,7 +76,7 @@ def test_a_text_is_whole_or_as_it_was(tmp_path: Path, monkeypatch: pytest.Monkey
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(PrecheckError, match="No space"):
         write_text(path, "new")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
@@ -84,14 +84,15 @@ def test_a_text_is_whole_or_as_it_was(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_an_outcome_is_told_in_a_few_lines(tmp_path: Path) -> None:
     outcome = {"losses": [4.0, 3.0, None, 2.0, 1.0] * 4, "metrics": {"stalled_share": 0.125}, "best_step": 8}
-    write_summary(tmp_path / "outcome.json", outcome | {"best_validation_loss": 1.25})
+    write_summary(tmp_path / "outcome.json", outcome | {"best_validation_loss": 1.25, "validations": []})
     assert finished_lines(tmp_path) == [
         "20 steps; mean loss of the first tenth 4.0000, of the last 1.0000",
         "share of the time that a step waited for its batch: 12.5%",
         "best validation loss 1.2500 after step 8",
         f"model: {tmp_path / 'model'}",
     ]
-    write_summary(tmp_path / "outcome.json", {"losses": [None], "metrics": {}, "best_step": None})
+    nothing = {"losses": [None], "metrics": {}, "best_step": None, "best_validation_loss": None, "validations": []}
+    write_summary(tmp_path / "outcome.json", nothing)
     assert finished_lines(tmp_path) == ["1 steps; no loss was finite", f"model: {tmp_path / 'model'}"]
 
 
@@ -169,6 +170,6 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path, monkeyp
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(PrecheckError, match=r"out: no room left to write in .*free some space"):
+    with pytest.raises(PrecheckError, match=r"no room left to write .*free some space"):
         claim_folder(tmp_path / "new", "one", "another run")
     assert list((tmp_path / "new").iterdir()) == []

@@ -10,7 +10,8 @@ import pytest
 from hemometric.config import decode
 from hemometric.errors import DataRejectedError, UsageError
 from hemometric.runs.search import Choice, Uniform, drawn, replaced, space
-from hemometric.runs.tune import TuneRun, best_of, refit_config, trial_config
+from hemometric.runs.trials import best_of
+from hemometric.runs.tune import TuneRun, refit_config, trial_config
 
 UNIFORM = {"kind": "uniform", "low": 0.1, "high": 2.0}
 
@@ -81,7 +82,7 @@ def test_the_best_is_the_lowest_of_the_finished() -> None:
     rows = [
         {"trial": "b", "validation_loss": 2.0},
         {"trial": "a", "validation_loss": 2.0},
-        {"trial": "c", "validation_loss": None},
+        {"trial": "c", "validation_loss": None, "failed": None},
         {"trial": "d", "validation_loss": 3.0},
     ]
     assert best_of(rows)["trial"] == "a"

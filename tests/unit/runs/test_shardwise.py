@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import resource
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ import pytest
 
 from hemometric.corpus import open_corpus
 from hemometric.encoders import load
-from hemometric.errors import DataRejectedError, IntegrityError, UsageError
+from hemometric.errors import DataRejectedError, IntegrityError, PrecheckError, UsageError
 from hemometric.runs import embed, predict
 from hemometric.runs.shardwise import read_output
 
@@ -98,10 +100,75 @@ def test_another_model_or_corpus_or_job_in_the_same_folder_is_refused(
         ("embed", estimator, {}),
         ("embed", encoder, {"corpus": line.real}),
         ("predict", estimator, {}),
+        ("embed", encoder, {"splits": ["test"]}),
+        ("embed", encoder, {"splits": ["train", "test"]}),
     ):
         run = embed.run if job == "embed" else predict.run
-        with pytest.raises(UsageError, match="holds the output of another model or corpus; choose another out"):
+        with pytest.raises(UsageError, match="holds the output of another model, corpus or choice of splits; choose"):
             run(line.shardwise(job, model, copied, **HERE, **change))
+
+
+def test_all_splits_named_are_all_splits(line: Any, encoder: Path, copied: Path) -> None:
+    before = (copied / "summary.json").read_bytes()
+    embed.run(line.shardwise("embed", encoder, copied, **HERE, splits=["test", "train", "validation"]))
+    assert (copied / "summary.json").read_bytes() == before
+
+
+def test_a_full_disk_ends_in_a_sentence_and_leaves_no_half_file(line: Any, encoder: Path, tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (700, hard))
+    try:
+        with pytest.raises(PrecheckError, match="no room left to write in .*; free some space"):
+            embed.run(line.shardwise("embed", encoder, tmp_path / "out", **HERE))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not list((tmp_path / "out").rglob("*.tmp"))
+    assert not list((tmp_path / "out").rglob("*.parquet"))
+    embed.run(line.shardwise("embed", encoder, tmp_path / "out", **HERE))
+    assert read_output(tmp_path / "out").num_rows == open_corpus(line.labelled).manifest.counts.accepted
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "{}", '{"parts": 3}', '{"parts": [3]}', '{"parts": []}', "[" * 100_000]
+    + [
+        json.dumps({"parts": [{"path": path}]})
+        for path in ("../out/train/part-00000.parquet", "/train/part-00000.parquet", "train/../x.parquet", 3, "train")
+    ],
+)
+def test_a_summary_that_is_damaged_or_reaches_out_is_refused(copied: Path, text: str) -> None:
+    (copied / "summary.json").write_text(text)
+    (copied / "_SUCCESS").write_text(hashlib.sha256(text.encode()).hexdigest() + "\n")
+    with pytest.raises(IntegrityError, match=r"summary\.json (is missing or damaged|lists files that no output has)"):
+        read_output(copied)
+
+
+def test_an_output_that_is_not_what_was_written_is_refused(copied: Path) -> None:
+    summary = copied / "summary.json"
+    content = summary.read_text()
+    summary.write_text(content.replace('"num_rows"', '"num_row"'))
+    with pytest.raises(IntegrityError, match=r"summary\.json is not the file that was written"):
+        read_output(copied)
+    summary.unlink()
+    with pytest.raises(IntegrityError, match=r"summary\.json is missing or damaged"):
+        read_output(copied)
+    summary.write_text(content)
+    part = copied / json.loads(content)["parts"][0]["path"]
+    part.write_bytes(part.read_bytes()[:-9])
+    with pytest.raises(IntegrityError, match=rf"{part.name} is missing or damaged"):
+        read_output(copied)
+    part.unlink()
+    with pytest.raises(IntegrityError, match=rf"{part.name} is missing or damaged"):
+        read_output(copied)
+
+
+def test_a_note_of_another_file_is_not_believed(line: Any, encoder: Path, copied: Path) -> None:
+    names = sorted(stamps(copied))
+    note = (copied / names[0]).with_suffix(".json")
+    wrong = json.loads(note.read_text()) | {"path": "../elsewhere.parquet"}
+    note.write_text(json.dumps(wrong))
+    embed.run(line.shardwise("embed", encoder, copied, **HERE))
+    assert json.loads(note.read_text())["path"] == names[0]
 
 
 def test_splits_can_be_chosen(line: Any, encoder: Path, tmp_path: Path) -> None:

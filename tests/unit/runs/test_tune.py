@@ -12,7 +12,8 @@ import pytest
 from hemometric.encoders import load
 from hemometric.errors import UsageError
 from hemometric.runs import tune as runs_tune
-from hemometric.runs.tune import TuneRun, read_trials, recorded_trials, refit_config, trial_config
+from hemometric.runs.trials import recorded
+from hemometric.runs.tune import TuneRun, read_trials, refit_config, trial_config
 
 HERE: dict[str, Any] = {"workers": 0, "tracking": {"kind": "none"}, "num_trials": 3, "trial_steps": 8}
 
@@ -59,7 +60,7 @@ def test_a_finished_search_is_a_no_op_and_says_what_it_found(finished: TuneRun) 
     before = {path: path.stat().st_mtime_ns for path in finished.out.rglob("*")}
     lines = runs_tune.run(finished)
     assert {path: path.stat().st_mtime_ns for path in finished.out.rglob("*")} == before
-    assert lines[0] == "3 trials, 3 finished, the others stopped early"
+    assert lines[0] == "3 trials, 3 finished, 0 stopped early"
     assert lines[1].startswith("best: embedding_dim = ")
     assert lines[1].endswith("mmHg")
     assert lines[2] == f"model: {finished.out / 'model'}"
@@ -81,11 +82,11 @@ def test_a_search_that_was_cut_off_repeats_the_same_trials(line: Any, finished: 
     shutil.rmtree(config.out / "model")
     shutil.rmtree(config.out / "refit")
     (config.out / "trials.json").unlink()
-    first = trial_config(config, recorded_trials(config)[0])
+    first = trial_config(config, recorded(config.out)[0]["values"])
     kept = (first.out / "outcome.json").stat().st_mtime_ns
-    second = trial_config(config, recorded_trials(config)[1])
+    second = trial_config(config, recorded(config.out)[1]["values"])
     shutil.rmtree(second.out / "model")  # killed before its model was written
-    shutil.rmtree(trial_config(config, recorded_trials(config)[2]).out)
+    shutil.rmtree(trial_config(config, recorded(config.out)[2]["values"]).out)
     runs_tune.run(config)
     assert table(config) == table(finished)
     assert (first.out / "outcome.json").stat().st_mtime_ns == kept, "a finished trial is not done again"
@@ -124,5 +125,49 @@ def test_another_search_in_the_same_folder_is_refused(line: Any, finished: TuneR
 
 
 def test_a_folder_without_a_search_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="holds no finished search; run hemometric tune first"):
+    with pytest.raises(UsageError, match=r"holds no finished search, or its trials\.json was removed"):
         read_trials(tmp_path)
+
+
+def test_a_killed_search_with_halving_stops_the_same_trials(line: Any, tmp_path: Path) -> None:
+    fields = HERE | {"num_trials": 6, "validate_every_steps": 2, "halving": {"first_rung_steps": 2, "factor": 2}}
+    clean = line.tune(tmp_path / "clean", **fields)
+    runs_tune.run(clean)
+    again = line.tune(tmp_path / "again", **fields)
+    shutil.copytree(clean.out, again.out)
+    for left_over in ("model", "refit"):
+        shutil.rmtree(again.out / left_over)
+    (again.out / "trials.json").unlink()
+    # As if killed while the third trial ran: later ones never began, and nothing says yet how the third ended.
+    rows = recorded(again.out)
+    third = trial_config(again, rows[2]["values"]).out
+    shutil.rmtree(third / "model", ignore_errors=True)
+    (third / "outcome.json").unlink(missing_ok=True)
+    third.with_suffix(".json").write_text(json.dumps({name: rows[2][name] for name in ("number", "values")}))
+    for row in rows[3:]:
+        later = trial_config(again, row["values"]).out
+        shutil.rmtree(later, ignore_errors=True)
+        later.with_suffix(".json").unlink()
+    runs_tune.run(again)
+    assert table(again) == table(clean)
+
+
+def test_a_trial_that_fails_is_counted_and_the_others_finish(line: Any, tmp_path: Path) -> None:
+    fields = HERE | {
+        "halving": None,
+        "search": {"optimiser.learning_rate": {"kind": "choice", "values": [1e-3, 1e30]}},
+        "num_trials": 5,
+    }
+    config = line.tune(tmp_path / "run", **fields)
+    lines = runs_tune.run(config)
+    rows = {row["values"]["optimiser.learning_rate"]: row for row in table(config)["trials"]}
+    assert rows[1e-3]["finished"]
+    assert not rows[1e30]["finished"]
+    assert rows[1e30]["failed"]
+    assert "failed (trials.json says why)" in lines[0]
+
+
+def test_what_the_model_brings_is_not_searched(line: Any, encoder: Path, tmp_path: Path) -> None:
+    search = {"encoder.embedding_dim": {"kind": "choice", "values": [4, 8]}}
+    with pytest.raises(UsageError, match="the model brings its own encoder"):
+        line.tune(tmp_path / "run", **HERE, model=encoder, search=search)

@@ -186,6 +186,43 @@ def test_a_server_that_is_not_there_at_the_start_stops_nobody(tmp_path: Path, ca
     assert caplog.text.count("tracking does not answer (MlflowException)") <= 2
 
 
+class FromADriver(Exception):
+    """Such as Alembic's CommandError, which is of no kind that MLflow knows."""
+
+
+@pytest.mark.parametrize("error", [FromADriver("no such revision"), KeyError("x"), RuntimeError("x")])
+def test_no_error_of_the_tracking_stops_a_run(caplog: Any, error: Exception) -> None:
+    def find() -> tuple[MlflowClient, str]:
+        raise error
+
+    tracker = MlflowTracker(find)
+    tracker.metrics({"loss": 1.0}, 1)
+    tracker.params({"seed": 1})
+    assert tracker.run_id is None
+    tracker.finish("finished")
+    assert f"tracking does not answer ({type(error).__name__}); the run goes on, 1 values wait" in caplog.text
+
+
+def test_a_database_of_another_mlflow_stops_nobody(store: Path, tmp_path: Path, caplog: Any) -> None:
+    opened(store, "newer").finish("finished")
+    (tmp_path / "mlflow.db").write_bytes((store / "mlflow.db").read_bytes())
+    with sqlite3.connect(tmp_path / "mlflow.db") as database:
+        database.execute("UPDATE alembic_version SET version_num = 'fffffffffff0'")
+    database.close()
+    tracker = open_tracker(TrackingConfig(), tmp_path, identity="newer", name="n")
+    tracker.metrics({"loss": 1.0}, 1)
+    assert run_id_of(tracker) is None
+    assert "tracking does not answer" in caplog.text
+
+
+def test_what_a_user_must_mend_is_said() -> None:
+    def find() -> tuple[MlflowClient, str]:
+        raise UsageError("tracking.uri needs the Python package psycopg2; install it")
+
+    with pytest.raises(UsageError, match="psycopg2"):
+        MlflowTracker(find).metrics({"loss": 1.0}, 1)
+
+
 def test_what_is_refused_for_good_holds_up_nothing(store: Path, client: MlflowClient, caplog: Any) -> None:
     tracker = opened(store, "refused")
     tracker.tags({"": "a tag needs a name"})

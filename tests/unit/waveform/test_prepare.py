@@ -93,6 +93,29 @@ def test_long_gaps_are_refused_where_they_are_seen(ecg, record) -> None:
     assert reason(prepare(record(signal, 100.0), Preparation(max_gap_s=1e6))) == "nan_gap"
 
 
+@pytest.mark.parametrize("rate_hz", [100.0, 250.0, 500.0])
+def test_gaps_count_in_the_part_that_is_kept_and_not_in_the_filter_s_margin(ecg, record, rate_hz: float) -> None:
+    signal = ecg(rate_hz, 20.0)
+    clean = prepare(record(signal, rate_hz), Preparation())
+
+    def holed(start_s: float, stop_s: float) -> object:
+        gap = signal.copy()
+        gap[7, round(start_s * rate_hz) : round(stop_s * rate_hz)] = np.nan
+        return gap
+
+    beyond = prepare(record(holed(10.5, 11.0), rate_hz), Preparation())
+    assert isinstance(beyond, np.ndarray)
+    np.testing.assert_allclose(beyond, clean, atol=1e-3)
+    assert isinstance(prepare(record(holed(10.0, 20.0), rate_hz), Preparation(max_gap_s=0.0)), np.ndarray)
+    assert reason(prepare(record(holed(9.7, 10.5), rate_hz), Preparation())) == "nan_gap"
+    assert isinstance(prepare(record(holed(9.9, 10.5), rate_hz), Preparation()), np.ndarray)
+    centre = Preparation(crop="centre")  # 5 … 15 s
+    for start_s, stop_s in ((4.0, 5.0), (15.0, 16.0)):
+        assert isinstance(prepare(record(holed(start_s, stop_s), rate_hz), centre), np.ndarray)
+    for start_s, stop_s in ((4.0, 5.3), (14.7, 16.0)):
+        assert reason(prepare(record(holed(start_s, stop_s), rate_hz), centre)) == "nan_gap"
+
+
 def test_absent_leads_are_refused_only_if_asked_for(ecg, record) -> None:
     recording = record(ecg(100.0)[:11], 100.0, LEADS[:11])
     assert reason(prepare(recording, Preparation())) == "missing_leads"

@@ -1,0 +1,78 @@
+"""A run is finished when its model is whole; it is one process's; and its unit is the label's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hemometric.encoders import load
+from hemometric.errors import IntegrityError, PrecheckError, UsageError
+from hemometric.runs import pretrain as runs_pretrain
+from hemometric.runs.base import run_folder, with_absolute_paths
+from hemometric.runs.finetune import resolved
+
+HERE: dict[str, Any] = {"workers": 0, "tracking": {"kind": "none"}}
+
+
+def test_a_kill_between_outcome_and_model_goes_on(line: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clean = line.pretrain(tmp_path / "clean", **HERE)
+    runs_pretrain.run(clean)
+    config = line.pretrain(tmp_path / "run", **HERE)
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    for name in ("write_outcome", "save"):
+        with monkeypatch.context() as patch:
+            patch.setattr(runs_pretrain, name, killed)
+            with pytest.raises(KeyboardInterrupt):
+                runs_pretrain.run(config)
+    runs_pretrain.run(config)
+    assert load(config.out / "model").hash == load(clean.out / "model").hash
+
+
+def test_a_finished_run_with_a_damaged_model_says_so(line: Any, tmp_path: Path) -> None:
+    config = line.pretrain(tmp_path / "run", **HERE)
+    runs_pretrain.run(config)
+    weights = config.out / "model" / "encoder.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(IntegrityError, match=r"encoder\.safetensors"):
+        runs_pretrain.run(config)
+
+
+def test_a_damaged_outcome_is_named(line: Any, tmp_path: Path) -> None:
+    config = line.pretrain(tmp_path / "run", **HERE)
+    runs_pretrain.run(config)
+    for text in ("", "{", "[1]", "{}"):
+        (config.out / "outcome.json").write_text(text)
+        with pytest.raises(IntegrityError, match=r"outcome\.json"):
+            runs_pretrain.run(config)
+
+
+def test_two_commands_do_not_share_a_folder(line: Any, tmp_path: Path) -> None:
+    config = line.pretrain(tmp_path / "run", **HERE)
+    held = run_folder(config, "one")
+    with held, pytest.raises(PrecheckError, match="another command is writing"), run_folder(config, "one"):
+        pass
+    with run_folder(config, "one"):
+        assert (config.out / "config.yaml").is_file()
+
+
+def test_the_unit_is_the_one_of_the_corpus(line: Any, tmp_path: Path) -> None:
+    task = {"kind": "regression", "label": "mpcwp_mmhg", "unit": "kPa"}
+    with pytest.raises(UsageError, match="unit 'kPa': the corpus holds 'mpcwp_mmhg' in mmHg"):
+        resolved(line.finetune(tmp_path / "run", **HERE, task=task))
+
+
+def test_a_relative_database_is_resolved_with_the_paths(
+    line: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = line.pretrain(Path("run"), workers=0, tracking={"kind": "mlflow", "uri": "sqlite:///m.db"})
+    found = with_absolute_paths(config)
+    assert found.tracking.uri == f"sqlite:///{tmp_path / 'm.db'}"
+    assert found.out == tmp_path / "run"
