@@ -118,7 +118,7 @@ def test_a_full_disk_ends_in_a_sentence_and_leaves_no_half_file(line: Any, encod
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (700, hard))
     try:
-        with pytest.raises(PrecheckError, match="no room left to write in .*; free some space"):
+        with pytest.raises(PrecheckError, match=r"no room left to write in .*; free some space"):
             embed.run(line.shardwise("embed", encoder, tmp_path / "out", **HERE))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -186,11 +186,11 @@ def test_a_server_that_is_not_there_at_the_start_stops_nobody(tmp_path: Path, ca
     assert caplog.text.count("tracking does not answer (MlflowException)") <= 2
 
 
-class FromADriver(Exception):
+class DriverError(Exception):
     """Such as Alembic's CommandError, which is of no kind that MLflow knows."""
 
 
-@pytest.mark.parametrize("error", [FromADriver("no such revision"), KeyError("x"), RuntimeError("x")])
+@pytest.mark.parametrize("error", [DriverError("no such revision"), KeyError("x"), RuntimeError("x")])
 def test_no_error_of_the_tracking_stops_a_run(caplog: Any, error: Exception) -> None:
     def find() -> tuple[MlflowClient, str]:
         raise error
