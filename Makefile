@@ -27,7 +27,7 @@ demo: install ## the whole line on real bundled ECGs, on this machine
 
 test: test-unit test-cluster ## every test that needs nothing but this folder
 
-test-unit: install ## tests without Ray, under two minutes
+test-unit: install ## tests without Ray
 	$(BIN)/python -m pytest -q -m 'not data' -n $(JOBS) --dist loadfile tests/unit tests/test_architecture.py
 
 test-cluster: install ## tests with real Ray nodes and real kills

@@ -30,7 +30,8 @@ config_app = typer.Typer(help="Check and show configs.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
 
 Overrides = Annotated[
-    list[str] | None, typer.Argument(metavar="[FIELD=VALUE]...", help="Fields to set, such as miner.window=0.1.")
+    list[str] | None,
+    typer.Argument(metavar="[FIELD=VALUE]...", help="Fields to set, such as mining.distance.window=0.1."),
 ]
 ConfigFile = Annotated[Path | None, typer.Option("--config", "-c", help="A YAML file such as those under configs/.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the whole traceback of an error.")]

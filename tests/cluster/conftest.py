@@ -23,6 +23,11 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
+def hear_interrupts() -> None:
+    """Undo what a shell does to whatever it starts in the background: its children would never hear of Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 class Driver:
     """One command in a process group of its own, its output in a file.
 
@@ -33,7 +38,13 @@ class Driver:
         self._log = log
         with log.open("wb") as handle:
             self._process = subprocess.Popen(
-                words, stdout=handle, stderr=subprocess.STDOUT, env=dict(env), cwd=folder, start_new_session=True
+                words,
+                stdout=handle,
+                stderr=subprocess.STDOUT,
+                env=dict(env),
+                cwd=folder,
+                start_new_session=True,
+                preexec_fn=hear_interrupts,
             )
         self.pid = self._process.pid
         self._known: set[tuple[int, str]] = set()

@@ -90,7 +90,7 @@ def test_actors_predict_what_a_plain_loop_predicts(
 def working(out: Path) -> int | None:
     """The process that is in the middle of a shard, which its temporary file names."""
     for path in out.rglob(".part-*.parquet.*.tmp"):
-        return int(path.name.split(".")[-2])
+        return int(path.name.split(".")[-2].split("-")[0])
     return None
 
 

@@ -118,7 +118,9 @@ def check_fits(config: TrainingRun, *, concurrent: int = 1, driver: float = 0.0)
     needed = needed_cpus(
         workers=config.workers, cpus_per_worker=config.cpus_per_worker, concurrent=concurrent, driver=driver
     )
-    check_cpus(needed, cluster_cpus(), advice="take fewer workers, or a smaller cpus_per_worker")
+    check_cpus(
+        needed, cluster_cpus(), advice="take fewer workers, a smaller cpus_per_worker, or a smaller max_concurrent"
+    )
 
 
 def _trainer(
