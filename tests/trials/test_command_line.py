@@ -43,7 +43,14 @@ def test_a_signal_ends_with_130_and_the_same_command_goes_on(
     path = tmp_path / "run.yaml"
     path.write_text(dump(config))
     words = [*COMMAND, "pretrain", "--config", str(path)]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        words,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # What a shell starts in the background never hears of Ctrl-C; the command under test must.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
     until(lambda: list((tmp_path / "run").glob("checkpoints/step-*")), "a checkpoint")
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
