@@ -61,12 +61,9 @@ def guarded(action: Callable[[], Any], *, debug: bool = False) -> int:
     except OSError as error:
         # What reads and writes names its own files; here a name could be a patient's, so only --debug shows it.
         reason = error.strerror or type(error).__name__
-        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        full, other = (
-            "no room left on the disk ({}); free some",
-            "a file or folder cannot be used ({}); --debug says which",
-        )
-        return _report(error, (full if is_full else other).format(reason), 5 if is_full else 2, debug)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return _report(error, f"no room left on the disk ({reason}); free some", 5, debug)
+        return _report(error, f"a file or folder cannot be used ({reason}); --debug says which", 2, debug)
     except Exception as error:  # noqa: BLE001 - the last resort of a command line
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # click's own usage errors
             return _report(error, f"{error.format_message().rstrip('.')} (see --help)", UsageError.exit_code, debug)

@@ -66,10 +66,11 @@ def read_yaml(text: str, *, source: str) -> tuple[dict[str, Any], Lines]:
         its value does not fit, or more levels than `MAX_DEPTH`.
     """
     try:
-        node = yaml.compose(text, Loader=_Loader)
+        loader = _Loader(text)
+        node = loader.get_single_node()
         if node is not None:
             _check(node, 1, _Loader(""), source)
-        data = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader subclass
+        data = None if node is None else loader.construct_document(node)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{source}, line {mark.line + 1}" if mark else source

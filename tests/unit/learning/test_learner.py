@@ -108,7 +108,9 @@ def test_rows_out_of_order_or_missing_are_refused(tiny, change):
 
 def test_positions_may_count_on_through_the_run(tiny):
     batch = tiny.make_batch(3)
-    tiny.make_learner()(dataclasses.replace(batch, positions=batch.positions + 3 * tiny.BATCH), World())
+    learner = tiny.make_learner()
+    counted_on, _ = learner(dataclasses.replace(batch, positions=batch.positions + 3 * tiny.BATCH), World())
+    assert counted_on.item() == tiny.make_learner()(batch, World())[0].item()
 
 
 def test_dropout_is_keyed_by_recording_step_and_seed(tiny):

@@ -13,6 +13,7 @@ def test_a_tracker_takes_everything(make):
     tracker.metrics({"loss": 1.0}, step=3)
     tracker.artifact(Path("model"))
     tracker.finish("finished")
+    assert getattr(tracker, "status", None) == ("finished" if make is MemoryTracker else None)
 
 
 def test_the_memory_tracker_remembers_in_order():

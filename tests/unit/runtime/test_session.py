@@ -31,3 +31,5 @@ def test_a_run_that_could_never_be_scheduled_is_refused() -> None:
 @pytest.mark.parametrize("available", [2.0, 2.0 - 1e-9, 64.0])
 def test_a_run_that_just_fits_is_taken(available: float) -> None:
     check_cpus(0.1 * 20, available, advice="")
+    with pytest.raises(PrecheckError):
+        check_cpus(available + 0.1, available, advice="")
