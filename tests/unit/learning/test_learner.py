@@ -110,7 +110,7 @@ def test_positions_may_count_on_through_the_run(tiny):
     batch = tiny.make_batch(3)
     learner = tiny.make_learner()
     counted_on, _ = learner(dataclasses.replace(batch, positions=batch.positions + 3 * tiny.BATCH), World())
-    assert counted_on.item() == tiny.make_learner()(batch, World())[0].item()
+    assert counted_on.item() == learner(batch, World())[0].item()
 
 
 def test_dropout_is_keyed_by_recording_step_and_seed(tiny):
