@@ -68,8 +68,11 @@ C = TypeVar("C", bound=Config)
 
 
 def with_absolute_paths(config: C) -> C:
-    """Resolve every path of a config against the current folder: workers run in folders of their own."""
-    updates = {name: _absolute(getattr(config, name)) for name in type(config).model_fields}
+    """Resolve every path of a config against the current folder: workers run in folders of their own.
+
+    A field that nobody wrote stays unwritten: `model_fields_set` tells what was asked for.
+    """
+    updates = {name: absolute for name, value in config if (absolute := _absolute(value)) != value}
     if isinstance(config, TrackingConfig) and (config.uri or "").startswith("sqlite:///"):
         place = Path(str(config.uri).removeprefix("sqlite:///"))
         updates["uri"] = f"sqlite:///{place.expanduser().absolute()}"

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from hemometric.config import decode
 from hemometric.encoders import load
 from hemometric.errors import IntegrityError, PrecheckError, UsageError
 from hemometric.runs import pretrain as runs_pretrain
 from hemometric.runs.base import run_folder, with_absolute_paths
-from hemometric.runs.finetune import resolved
+from hemometric.runs.finetune import FinetuneRun, resolved
 
 HERE: dict[str, Any] = {"workers": 0, "tracking": {"kind": "none"}}
 
@@ -76,3 +77,13 @@ def test_a_relative_database_is_resolved_with_the_paths(
     found = with_absolute_paths(config)
     assert found.tracking.uri == f"sqlite:///{tmp_path / 'm.db'}"
     assert found.out == tmp_path / "run"
+
+
+def test_absolute_paths_leave_unwritten_fields_unwritten(encoder: Path, line: Any, tmp_path: Path) -> None:
+    """An encoder that nobody asked for must not contradict the pretrained model's."""
+    written = line.finetune(tmp_path / "run", workers=0, model=encoder).model_dump(mode="json", exclude_unset=True)
+    bare = {name: value for name, value in written.items() if name not in ("encoder", "preparation")}
+    config = with_absolute_paths(decode(FinetuneRun, bare))
+    assert "encoder" not in config.model_fields_set
+    found, _ = resolved(config)
+    assert found.encoder.widths == (4, 8)
