@@ -35,7 +35,8 @@ start() {
 Two nodes with $cpus CPUs each are up. In the shell that submits:
 
     export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=$home/token
-    .venv/bin/hemometric submit pretrain --config configs/pretrain/laptop.yaml --address http://127.0.0.1:$dashboard
+    .venv/bin/hemometric submit pretrain --config configs/pretrain/laptop.yaml \\
+        corpus=$PWD/corpus out=$PWD/runs/pretrain --address http://127.0.0.1:$dashboard
 TEXT
 }
 

@@ -13,7 +13,6 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from hemometric.config import Config
-from hemometric.errors import UsageError
 
 Schedule = Callable[[int], float]
 """From the step, counted from 0, to the factor on the learning rate."""
@@ -67,11 +66,11 @@ def _with_warmup(warmup_steps: int, num_steps: int, decay: Callable[[float], flo
 
     Raises
     ------
-    UsageError
+    ValueError
         The warm-up is as long as the run.
     """
     if warmup_steps >= num_steps:
-        raise UsageError(f"schedule.warmup_steps is {warmup_steps}, the run has {num_steps} steps; give fewer")
+        raise ValueError(f"schedule.warmup_steps is {warmup_steps} and the run has {num_steps} steps; give fewer")
 
     def factor(step: int) -> float:
         if step < warmup_steps:

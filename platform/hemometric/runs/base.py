@@ -6,11 +6,11 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
 import platformdirs
 from filelock import FileLock, Timeout
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from hemometric.batches import BatchesConfig, RandomBatches
 from hemometric.config import PLACEMENT, Config, dump
@@ -20,6 +20,9 @@ from hemometric.learning import OptimiserConfig, ScheduleConfig
 from hemometric.learning.schedule import ConstantSchedule
 from hemometric.tracking import TrackingConfig
 from hemometric.waveform import Preparation
+
+
+SQLITE = "sqlite:///"
 
 
 class Workers(Config):
@@ -58,6 +61,11 @@ class TrainingRun(Workers):
     checkpoint_every_steps: Annotated[int, PLACEMENT] = Field(default=100, ge=1)
     tracking: Annotated[TrackingConfig, PLACEMENT] = TrackingConfig()
 
+    @model_validator(mode="after")
+    def _warmup_fits(self) -> Self:
+        self.schedule.build(self.num_steps)
+        return self
+
     @property
     def cache_folder(self) -> Path:
         """Node-local folder of prepared signals."""
@@ -73,9 +81,8 @@ def with_absolute_paths(config: C) -> C:
     A field that nobody wrote stays unwritten: `model_fields_set` tells what was asked for.
     """
     updates = {name: absolute for name, value in config if (absolute := _absolute(value)) != value}
-    if isinstance(config, TrackingConfig) and (config.uri or "").startswith("sqlite:///"):
-        place = Path(str(config.uri).removeprefix("sqlite:///"))
-        updates["uri"] = f"sqlite:///{place.expanduser().absolute()}"
+    if (database := _database(config)) is not None:
+        updates["uri"] = f"{SQLITE}{database.expanduser().absolute()}"
     return config.model_copy(update=updates)
 
 
@@ -87,6 +94,30 @@ def _absolute(value: Any) -> Any:
     if isinstance(value, tuple):
         return tuple(_absolute(item) for item in value)
     return value
+
+
+def _database(config: Config) -> Path | None:
+    """Give the file of a tracking config's SQLite database, where its address names one."""
+    if isinstance(config, TrackingConfig) and config.uri is not None and config.uri.startswith(SQLITE):
+        return Path(config.uri.removeprefix(SQLITE))
+    return None
+
+
+def relative_paths(config: Config, prefix: str = "") -> dict[str, str]:
+    """Collect the paths that mean something else in another folder: from their dotted field to an absolute example."""
+    found: dict[str, str] = {}
+    database = _database(config)
+    if database is not None and not database.is_absolute():
+        found[f"{prefix}uri"] = f"{SQLITE}/…/{database}"
+    for name, value in config:
+        items = enumerate(value) if isinstance(value, tuple) else ((None, value),)
+        for position, item in items:
+            field = f"{prefix}{name}" if position is None else f"{prefix}{name}.{position}"
+            if isinstance(item, Config):
+                found |= relative_paths(item, f"{field}.")
+            elif isinstance(item, Path) and not item.is_absolute():
+                found[field] = f"/…/{item}"
+    return found
 
 
 @contextlib.contextmanager
@@ -154,9 +185,13 @@ def claim_folder(folder: Path, identity: str, other: str) -> None:
         raise UsageError(f"out: {folder} cannot be written: {error.strerror}; choose another out") from None
 
 
+# Checkpoints are not among them, and Ray's own folder holds nothing that a run would miss.
+_LEFT_AT_THE_START = ("identity", "config.yaml", "mlartifacts", "ray", "progress.json", "failed.json", "stop")
+
+
 def _is_beginning(path: Path) -> bool:
     """Whether this is what a run leaves that ended before it computed anything: its folder may become another's."""
-    return path.name in ("identity", "config.yaml", "mlartifacts") or path.name.startswith((".", "mlflow.db"))
+    return path.name in _LEFT_AT_THE_START or path.name.startswith((".", "mlflow.db"))
 
 
 def write_text(path: Path, text: str) -> None:

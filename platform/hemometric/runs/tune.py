@@ -83,6 +83,10 @@ class TuneRun(SupervisedRun):
 
     @model_validator(mode="after")
     def _search_fits(self) -> TuneRun:
+        try:
+            trial_config(self, {})
+        except UsageError as error:
+            raise ValueError(f"trial_steps: a trial of that length does not fit the config ({error})") from None
         for path, distribution in self.search.items():
             trials = set()
             for value in distribution.probes():

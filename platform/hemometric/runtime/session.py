@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -18,6 +19,7 @@ from pathlib import Path
 from hemometric.errors import ClusterError, PrecheckError
 
 OBJECT_STORE_BYTES = 512 * 1024**2
+ANSWER_TIMEOUT_S = 10.0
 DRIVER_CPUS = 0.1
 """What a driver that only waits asks for; Ray refuses 0 for a trial."""
 
@@ -55,7 +57,7 @@ def session(*, num_cpus: float | None = None, address: str | None = None) -> Ite
     Raises
     ------
     ClusterError
-        No session could be opened.
+        No session could be opened, or nobody answers at the address.
     """
     if "ray" in sys.modules and sys.modules["ray"].is_initialized():
         yield
@@ -69,7 +71,9 @@ def session(*, num_cpus: float | None = None, address: str | None = None) -> Ite
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
     address = address or os.environ.get("RAY_ADDRESS")
     with contextlib.ExitStack() as stack:
-        if address is None:
+        if address is not None:
+            _check_answers(address)
+        else:
             folder = stack.enter_context(_private_folder())
             stack.enter_context(_token(folder))
         import ray
@@ -102,6 +106,25 @@ def session(*, num_cpus: float | None = None, address: str | None = None) -> Ite
             yield
         finally:
             ray.shutdown()
+
+
+def _check_answers(address: str) -> None:
+    """Refuse an address where nobody listens: Ray would try for minutes, and then end this process by a signal.
+
+    Raises
+    ------
+    ClusterError
+        Nothing answers within `ANSWER_TIMEOUT_S`.
+    """
+    host, _, port = address.rpartition("//")[2].rpartition(":")
+    if not port.isdecimal():  # "auto" and "local": Ray looks for these itself
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_TIMEOUT_S).close()
+    except (OSError, OverflowError):
+        raise ClusterError(
+            f"no Ray cluster answers at {address}; start it, or unset RAY_ADDRESS for a private session on this machine"
+        ) from None
 
 
 def cluster_is_there() -> bool:

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from hemometric.config import dump
 from hemometric.config.base import Config
 from hemometric.errors import ClusterError, HemometricError, PrivacyError, UsageError
+from hemometric.runs.base import relative_paths
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
@@ -46,11 +47,16 @@ def submit(
 
     Raises
     ------
+    UsageError
+        A path of the config is relative: the job runs in a folder of its own.
     PrivacyError
         The address is not this machine and no token is set.
     ClusterError
         The cluster does not answer, refuses the token, or the job failed on it.
     """
+    if relative := relative_paths(config):
+        listed = " ".join(f"{field}={example}" for field, example in relative.items())
+        raise UsageError(f"a submitted job needs whole paths, as the cluster's machines see them; give {listed}")
     address = _checked(address)
     with tempfile.TemporaryDirectory(prefix="hm-job-") as folder:
         # The config travels as a file: a command line is visible to every user of the machine.

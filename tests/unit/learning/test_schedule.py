@@ -52,7 +52,7 @@ def test_the_decay_ends_at_the_final_factor_and_stays(config):
 
 @pytest.mark.parametrize("config", [ConstantSchedule, CosineSchedule, PolySchedule])
 def test_a_warm_up_as_long_as_the_run_is_refused(config):
-    with pytest.raises(UsageError, match=r"warmup_steps is 10, the run has 10 steps"):
+    with pytest.raises(ValueError, match=r"warmup_steps is 10 and the run has 10 steps; give fewer"):
         config(warmup_steps=10).build(10)
 
 

@@ -153,6 +153,7 @@ def test_a_run_that_computed_nothing_leaves_its_folder_to_another(tmp_path: Path
     """Or whoever mends a config after an error would have to choose another folder."""
     claim_folder(tmp_path / "run", "one", "another run")
     write_text(tmp_path / "run" / "config.yaml", "")
+    (tmp_path / "run" / "ray" / "pretrain-1").mkdir(parents=True)
     claim_folder(tmp_path / "run", "two", "another run")
     assert (tmp_path / "run" / "identity").read_text() == "two\n"
     (tmp_path / "run" / "checkpoints").mkdir()

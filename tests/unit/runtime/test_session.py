@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hemometric.errors import PrecheckError
-from hemometric.runtime.session import check_cpus, needed_cpus
+from hemometric.errors import ClusterError, PrecheckError
+from hemometric.runtime.session import check_cpus, needed_cpus, session
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,10 @@ def test_a_run_that_just_fits_is_taken(available: float) -> None:
     check_cpus(0.1 * 20, available, advice="")
     with pytest.raises(PrecheckError):
         check_cpus(available + 0.1, available, advice="")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "127.0.0.1:99999", "nowhere.invalid:6379"])
+def test_an_address_where_nobody_listens_is_said_at_once(address: str) -> None:
+    """Ray itself tries for three minutes and then ends the process by a signal."""
+    with pytest.raises(ClusterError, match=f"no Ray cluster answers at {address}; start it"), session(address=address):
+        pass

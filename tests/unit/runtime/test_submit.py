@@ -9,11 +9,13 @@ import pytest
 
 from hemometric.config import decode
 from hemometric.errors import ClusterError, InterruptedRunError, PrecheckError, PrivacyError, UsageError
+from hemometric.runs.base import relative_paths
+from hemometric.runs.ingest import IngestRun
 from hemometric.runs.pretrain import PretrainRun
 from hemometric.runtime import submit as module
 from hemometric.runtime.submit import submit, wait
 
-CONFIG = decode(PretrainRun, {"corpus": "c", "out": "o"})
+CONFIG = decode(PretrainRun, {"corpus": "/data/c", "out": "/data/o"})
 
 
 @pytest.fixture(autouse=True)
@@ -112,7 +114,7 @@ def test_only_the_config_travels_and_not_on_the_command_line(client: Client) -> 
     said = send("http://127.0.0.1:8265")
     assert client.submitted["entrypoint"] == "python -m hemometric.cli pretrain --config config.yaml"
     assert set(client.submitted["runtime_env"]) == {"working_dir"}
-    assert "corpus: c" in client.config
+    assert "corpus: /data/c" in client.config
     assert not Path(client.submitted["runtime_env"]["working_dir"]).exists(), "nothing is left behind"
     assert said[0] == f"submitted {client.submitted['submission_id']} to http://127.0.0.1:8265"
 
@@ -154,3 +156,21 @@ def test_a_cluster_that_falls_silent_is_said(client: Client) -> None:
     client.states = [ConnectionError("gone") for _ in range(40)]
     with pytest.raises(ClusterError, match="stopped answering; the job job may still run there"):
         wait(client, "job", say=lambda _: None, poll_s=0)  # type: ignore[arg-type]
+
+
+def test_relative_paths_are_refused_before_anything_is_sent(client: Client) -> None:
+    db = {"kind": "mlflow", "uri": "sqlite:///m.db"}
+    config = decode(PretrainRun, {"corpus": "c", "out": "/data/o", "cache": "fast/cache", "tracking": db})
+    with pytest.raises(
+        UsageError, match=r"give corpus=/…/c cache=/…/fast/cache tracking.uri=sqlite:////…/m.db$"
+    ) as caught:
+        submit("pretrain", config, address="http://127.0.0.1:8265", say=lambda _: None)
+    assert caught.value.exit_code == 2
+    assert client.submitted == {}
+
+
+def test_paths_in_lists_and_below_are_found() -> None:
+    config = decode(
+        IngestRun, {"sources": ["/a", "b"], "out": "/o", "ingest": {"table": {"kind": "ptbxl", "path": "t"}}}
+    )
+    assert relative_paths(config) == {"sources.1": "/…/b", "ingest.table.path": "/…/t"}
