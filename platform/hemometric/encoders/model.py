@@ -10,16 +10,15 @@ import torch
 from torch import Tensor
 
 from hemometric.ecg import Float32, Recording, Rejected
+from hemometric.encoders.admission import NOT_MILLIVOLTS, admit, gates_of, told, typical_deviations
 from hemometric.encoders.description import Description
 from hemometric.encoders.encoder import Encoder
 from hemometric.encoders.head import Head
 from hemometric.encoders.task import Task
 from hemometric.errors import UsageError
-from hemometric.waveform import Preparation, prepare
+from hemometric.waveform import Preparation, QualityConfig
 
 BATCH_SIZE = 128
-NOT_MILLIVOLTS = 5.0
-"""Typical deviation from a lead's median in mV above which numbers are no millivolts: real ECGs are near 0.05."""
 
 
 class Model:
@@ -71,8 +70,38 @@ class Model:
         """A short name of exactly this model, for tables that it fills: kind, embedding size, start of its hash."""
         return f"{self.description.encoder.kind}-{self.embedding_dim}-{self.hash[:12]}"
 
-    def embed(self, recordings: Sequence[Recording], *, batch_size: int = BATCH_SIZE) -> Float32:
+    def refusals(self, recordings: Sequence[Recording], *, quality: QualityConfig | None = None) -> dict[int, Rejected]:
+        """Find the recordings that `embed` and `predict` would refuse.
+
+        Parameters
+        ----------
+        quality : QualityConfig, optional
+            Thresholds of the gates, those of `hemometric.waveform.assess` unless given. Its ``required_leads`` are
+            not used: the model's own leads are required.
+
+        Returns
+        -------
+        dict of int to Rejected
+            The reason for each position in the list, counted from 0; empty where all fit.
+        """
+        _require_recordings(recordings)
+        gates = gates_of(self.preparation, quality)
+        judged = enumerate(admit(recording, self.preparation, gates) for recording in recordings)
+        return {index: found for index, found in judged if isinstance(found, Rejected)}
+
+    def embed(
+        self,
+        recordings: Sequence[Recording],
+        *,
+        batch_size: int = BATCH_SIZE,
+        quality: QualityConfig | None = None,
+    ) -> Float32:
         """Embed recordings of any rate, length and lead order.
+
+        Parameters
+        ----------
+        quality : QualityConfig, optional
+            Thresholds of the gates that every recording must pass; see `refusals`.
 
         Returns
         -------
@@ -82,20 +111,27 @@ class Model:
         Raises
         ------
         UsageError
-            A recording cannot be prepared as the model needs it; the message gives its position, never its key.
+            Recordings do not pass the gates, or cannot be prepared as the model needs them; the message gives their
+            positions and reasons, never their keys.
         """
-        return self._run(self._prepared(recordings, batch_size), self.encoder, (self.embedding_dim,))
+        return self._run(self._prepared(recordings, batch_size, quality), self.encoder, (self.embedding_dim,))
 
-    def predict(self, recordings: Sequence[Recording], *, batch_size: int = BATCH_SIZE) -> Float32:
+    def predict(
+        self,
+        recordings: Sequence[Recording],
+        *,
+        batch_size: int = BATCH_SIZE,
+        quality: QualityConfig | None = None,
+    ) -> Float32:
         """Estimate the label of recordings: float32 [n] in the task's unit, or a probability.
 
         Raises
         ------
         UsageError
-            The model has no head, or a recording cannot be prepared as the model needs it.
+            The model has no head, or recordings do not fit as in `embed`.
         """
         estimate = self._estimator()
-        return self._run(self._prepared(recordings, batch_size), estimate, ())
+        return self._run(self._prepared(recordings, batch_size, quality), estimate, ())
 
     def embed_prepared(self, signals: npt.NDArray[np.float32], *, batch_size: int = BATCH_SIZE) -> Float32:
         """Embed signals [n, lead, sample] in mV that this model's preparation made: float32 [n, dim].
@@ -145,21 +181,25 @@ class Model:
 
         return estimate
 
-    def _prepared(self, recordings: Sequence[Recording], batch_size: int) -> Iterator[Float32]:
-        if isinstance(recordings, Recording):
-            raise UsageError("one recording was given; give a list of them, [recording]")
+    def _prepared(
+        self, recordings: Sequence[Recording], batch_size: int, quality: QualityConfig | None
+    ) -> Iterator[Float32]:
+        """Prepare in batches; after the first refusal the rest is only judged, so that all are named at once."""
+        _require_recordings(recordings)
+        gates = gates_of(self.preparation, quality)
+        refused: dict[int, Rejected] = {}
         for first in _starts(len(recordings), batch_size):
             rows = []
             for index, recording in enumerate(recordings[first : first + batch_size], start=first):
-                if not isinstance(recording, Recording):
-                    raise UsageError(
-                        f"recording {index} is a {type(recording).__name__}; give hemometric.ecg.Recording"
-                    )
-                signal = prepare(recording, self.preparation)
-                if isinstance(signal, Rejected):
-                    raise UsageError(f"recording {index} does not fit this model ({signal.reason}): {signal.detail}")
-                rows.append(signal)
-            yield _in_millivolts(np.stack(rows), first)
+                found = admit(recording, self.preparation, gates)
+                if isinstance(found, Rejected):
+                    refused[index] = found
+                else:
+                    rows.append(found)
+            if not refused:
+                yield np.stack(rows)
+        if refused:
+            raise UsageError(told(refused, len(recordings)))
 
     def _checked(self, signals: npt.NDArray[np.float32], batch_size: int) -> Iterator[Float32]:
         shape = (len(self.preparation.leads), self.preparation.num_samples)
@@ -180,6 +220,14 @@ class Model:
         return np.concatenate(rows)
 
 
+def _require_recordings(recordings: Sequence[Recording]) -> None:
+    if isinstance(recordings, Recording):
+        raise UsageError("one recording was given; give a list of them, [recording]")
+    for index, recording in enumerate(recordings):
+        if not isinstance(recording, Recording):
+            raise UsageError(f"recording {index} is a {type(recording).__name__}; give hemometric.ecg.Recording")
+
+
 def _starts(num_rows: int, batch_size: int) -> range:
     if batch_size < 1:
         raise UsageError(f"batch_size is {batch_size}; give 1 or more")
@@ -190,7 +238,7 @@ def _in_millivolts(signals: Float32, first: int) -> Float32:
     finite = np.isfinite(signals).all(axis=(1, 2))
     if not finite.all():
         raise UsageError(f"signal {first + int(np.argmin(finite))} holds NaN or infinity; prepare it again")
-    deviation = np.median(np.abs(signals - np.median(signals, axis=2, keepdims=True)), axis=(1, 2))
+    deviation = typical_deviations(signals)
     if deviation.max() > NOT_MILLIVOLTS:
         worst = int(deviation.argmax())
         raise UsageError(

@@ -34,7 +34,8 @@ def model_card(description: Description, num_parameters: int) -> str:
         "",
         f"Recordings are prepared by the model itself: {', '.join(prepared.leads)} in this order, in millivolts, at",
         f"{prepared.rate_hz:g} Hz, {prepared.duration_s:g} s ({prepared.num_samples} samples).",
-        "Those that cannot be prepared so are refused.",
+        "Those that cannot be prepared so are refused, and so are flat or short ones, contradicting limb leads and",
+        "other units than millivolts: `model.refusals(recordings)` gives each with its reason.",
         "",
         *_table(("Preparation", "Value"), prepared.model_dump(mode="json")),
         "",
@@ -61,7 +62,7 @@ def model_card(description: Description, num_parameters: int) -> str:
         "- Other hospitals, devices, filters and patients may shift its results: validate it on your own patients,",
         "  by sex, age and site, before drawing any conclusion.",
         "- It sees one ECG at a time and knows nothing of symptoms, history or medication.",
-        "- It does not say when it is unsure, and gives a number for any ECG that can be prepared.",
+        "- It does not say when it is unsure, and gives a number for whatever passes the gates, noise included.",
         "- Embeddings are derived from patient data: treat them as you treat the ECGs.",
         "",
     ]

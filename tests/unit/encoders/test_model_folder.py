@@ -116,6 +116,8 @@ def test_card_says_what_a_person_must_know(folder, tmp_path, save_model):
         "| manifest_hash | feed |",
         "| validation.rmse_mmhg | 7.25 |",
         "| validation.auroc | not defined |",
+        "flat or short ones",
+        "`model.refusals(recordings)`",
         "## Limits",
         "## Data and provenance",
     ):
