@@ -83,7 +83,7 @@ def test_two_workers_learn_what_one_process_learns(line: Any, two_cpus: object, 
     assert run.data.params["encoder.embedding_dim"] == "8"
     assert run.data.metrics["loss"] == pytest.approx(metrics[-1]["loss"])
     assert "stalled_share" in run.data.metrics
-    assert run.data.tags["fingerprint"] == (out / "identity").read_text().strip()
+    assert run.data.tags["fingerprint"] == (out / ".identity").read_text().strip()
 
     # The same again is a no-op.
     files = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}

@@ -113,7 +113,7 @@ def test_a_killed_driver_goes_on(
     out = tmp_path / "out"
     job = ["jobs/embed.py", "--config", config_file(line.shardwise("embed", wide, out))]
     driver = start(*job, env=two_cpus)
-    first = driver.until(lambda: list(out.rglob("part-*.json")), "the first shard is done")[0]
+    first = driver.until(lambda: list(out.rglob("_part-*.json")), "the first shard is done")[0]
     driver.kill()
     assert not (out / "_SUCCESS").exists()
     done_at = first.stat().st_mtime_ns

@@ -443,7 +443,7 @@ def state(folder: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name not in (".lock", "identity", "config.yaml", "metrics.jsonl")
+        if path.is_file() and path.name not in (".lock", ".identity", "config.yaml", "metrics.jsonl")
     }
 
 
@@ -470,7 +470,8 @@ def test_bad_input_ends_in_one_sentence(
 
 def may_stay(name: str) -> bool:
     """What was finished before the error serves the next run, whole; the command's own result is not there."""
-    return name.startswith(("out/staging/", "out/random-encoders/", "cache/")) or "/part-" in f"/{name}"
+    finished = name.startswith(("out/staging/", "out/random-encoders/", "cache/"))
+    return finished or "/part-" in f"/{name}" or "/_part-" in name
 
 
 def test_every_command_is_tried() -> None:

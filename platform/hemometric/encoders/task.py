@@ -59,6 +59,11 @@ class Task(Config):
         return outputs * self.scale_sd + self.scale_mean
 
     @property
+    def estimate_unit(self) -> str:
+        """Name the unit of an estimate: the label's own, or ``probability``."""
+        return self.unit if self.threshold is None else "probability"
+
+    @property
     def meaning(self) -> str:
         """Say in a few words what an estimate is, such as ``mpcwp_mmhg in mmHg``."""
         unit = f" {self.unit}" if self.unit else ""

@@ -21,7 +21,6 @@ from hemometric.learning.schedule import ConstantSchedule
 from hemometric.tracking import TrackingConfig
 from hemometric.waveform import Preparation
 
-
 SQLITE = "sqlite:///"
 
 
@@ -146,7 +145,7 @@ def run_folder(config: TrainingRun, identity: str) -> Iterator[Path]:
 
 def read_identity(folder: Path) -> str | None:
     """Read whose output a folder holds; None where it is not marked."""
-    marker = folder / "identity"
+    marker = folder / ".identity"
     return marker.read_text(encoding="utf-8", errors="replace").strip() if marker.is_file() else None
 
 
@@ -167,7 +166,7 @@ def claim_folder(folder: Path, identity: str, other: str) -> None:
     PrecheckError
         The disk is full.
     """
-    marker = folder / "identity"
+    marker = folder / ".identity"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if marker.is_file():
@@ -186,7 +185,7 @@ def claim_folder(folder: Path, identity: str, other: str) -> None:
 
 
 # Checkpoints are not among them, and Ray's own folder holds nothing that a run would miss.
-_LEFT_AT_THE_START = ("identity", "config.yaml", "mlartifacts", "ray", "progress.json", "failed.json", "stop")
+_LEFT_AT_THE_START = ("config.yaml", "mlartifacts", "ray", "progress.json", "failed.json", "stop")
 
 
 def _is_beginning(path: Path) -> bool:

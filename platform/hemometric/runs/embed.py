@@ -62,6 +62,6 @@ def run(config: EmbedRun) -> list[str]:
 
 def embed(config: EmbedRun, open_map: Callable[[], AbstractContextManager[Map | None]]) -> list[str]:
     """Embed; `open_map` gives what deals shards to workers, or None to do them here."""
-    load(config.model)  # its errors come before any worker starts
-    job = Shardwise("embed", config.model, config.corpus, config.out, SCHEMA, embeddings_table, config.splits)
+    about = {"model": load(config.model).identity}  # its errors come before any worker starts
+    job = Shardwise("embed", config.model, config.corpus, config.out, SCHEMA, embeddings_table, config.splits, about)
     return run_shardwise(job, open_map)

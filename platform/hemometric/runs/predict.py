@@ -42,7 +42,9 @@ def predict(config: PredictRun, open_map: Callable[[], AbstractContextManager[Ma
         The model has no head.
     """
     model = load(config.model)
-    if model.task is None:
+    task = model.task
+    if task is None:
         raise UsageError(f"model {config.model} has no head; fine-tune or tune one: hemometric finetune --help")
-    job = Shardwise("predict", config.model, config.corpus, config.out, SCHEMA, estimates_table, config.splits)
-    return [*run_shardwise(job, open_map), f"estimate: {model.task.meaning}"]
+    about = {"model": model.identity, "label": task.label, "unit": task.estimate_unit, "meaning": task.meaning}
+    job = Shardwise("predict", config.model, config.corpus, config.out, SCHEMA, estimates_table, config.splits, about)
+    return [*run_shardwise(job, open_map), f"estimate: {task.meaning}"]

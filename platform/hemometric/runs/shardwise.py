@@ -1,4 +1,7 @@
-"""A model over a whole corpus: each shard becomes one Parquet file, whole or not at all, and is never done twice."""
+"""A model over a whole corpus: each shard becomes one Parquet file, whole or not at all, and is never done twice.
+
+Whatever else lies in the folder begins with ``_`` or ``.``, which readers of Parquet folders pass over.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,9 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -28,6 +31,7 @@ from hemometric.waveform import prepare
 
 BATCH_SIZE = 256
 """Recordings in memory at a time."""
+SUMMARY = "_summary.json"
 _PART = re.compile(rf"(?:{'|'.join(SPLITS)})/part-[0-9]+\.parquet")
 
 TableOf = Callable[[Model, list[str], Float32], pa.Table]
@@ -50,6 +54,8 @@ class Shardwise:
         (model, recording ids, prepared signals) to rows.
     splits : tuple or None
         None takes all.
+    about : mapping
+        What the rows are, by name: in the summary, and as ``hemometric.<name>`` in each file's schema.
     """
 
     name: str
@@ -59,6 +65,12 @@ class Shardwise:
     schema: pa.Schema
     table_of: TableOf
     splits: tuple[Split, ...] | None = None
+    about: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def file_schema(self) -> pa.Schema:
+        """The schema of each file, with `about` as its metadata."""
+        return self.schema.with_metadata({f"hemometric.{name}": value for name, value in self.about.items()})
 
     def identity(self, corpus: Corpus, model: Model) -> str:
         """Say which model's output on which splits of which corpus this is."""
@@ -117,7 +129,7 @@ def do_shard(job: Shardwise, shard_path: str) -> Done:
     rejected: Counter[str] = Counter()
     num_rows = 0
     with replacing(target) as temporary:
-        with pq.ParquetWriter(temporary, job.schema, compression="zstd", write_page_checksum=True) as writer:
+        with pq.ParquetWriter(temporary, job.file_schema, compression="zstd", write_page_checksum=True) as writer:
             for recording_ids, signals in _prepared(corpus, shard, model, rejected):
                 table = job.table_of(model, recording_ids, signals)
                 writer.write_table(table)
@@ -125,7 +137,7 @@ def do_shard(job: Shardwise, shard_path: str) -> Done:
         digest = sha256_of(temporary)
     path = target.relative_to(job.out).as_posix()
     done = Done(path, num_rows, digest, dict(sorted(rejected.items())), shard.num_rows)
-    write_bytes(target.with_suffix(".json"), json.dumps(asdict(done), sort_keys=True).encode() + b"\n")
+    write_bytes(_note_of(target), json.dumps(asdict(done), sort_keys=True).encode() + b"\n")
     return done
 
 
@@ -134,11 +146,15 @@ def output_path(out: Path, shard_path: str) -> Path:
     return out / Path(shard_path).relative_to("shards")
 
 
+def _note_of(target: Path) -> Path:
+    return target.with_name(f"_{target.stem}.json")
+
+
 def finished(out: Path, shard_path: str) -> Done | None:
     """Read the note of a finished shard; None where it is not there, or its file is not the one that was written."""
     target = output_path(out, shard_path)
     try:
-        done = Done(**json.loads(target.with_suffix(".json").read_text(encoding="utf-8")))
+        done = Done(**json.loads(_note_of(target).read_text(encoding="utf-8")))
         digest = sha256_of(target)
     except (OSError, ValueError, TypeError, RecursionError):
         return None
@@ -170,7 +186,7 @@ def read_output(out: Path, columns: Sequence[str] | None = None) -> pa.Table:
 
 def _part_paths(out: Path) -> list[str]:
     """Take the files that a summary lists; none of them may lie elsewhere."""
-    summary = out / "summary.json"
+    summary = out / SUMMARY
     try:
         content = summary.read_bytes()
         marker = (out / "_SUCCESS").read_text(encoding="utf-8").strip()
@@ -229,8 +245,8 @@ def _conclude(job: Shardwise, corpus: Corpus, model: Model, shards: Sequence[Sha
             "take a corpus like the one that it was trained on"
         )
     summary: dict[str, Any] = {
+        **job.about,
         "identity": identity,
-        "model": model.identity,
         "model_hash": model.hash,
         "manifest_hash": corpus.hash,
         "num_rows": num_rows,
@@ -238,7 +254,7 @@ def _conclude(job: Shardwise, corpus: Corpus, model: Model, shards: Sequence[Sha
         "parts": [asdict(part) for part in done],
     }
     content = json.dumps(summary, indent=2, sort_keys=True).encode() + b"\n"
-    write_bytes(job.out / "summary.json", content)
+    write_bytes(job.out / SUMMARY, content)
     table = read_ids(job, done)
     if len(set(table)) != num_rows:
         raise IntegrityError(f"{job.out}: a recording stands twice; remove the folder and run it again")

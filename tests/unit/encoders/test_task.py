@@ -17,7 +17,7 @@ def test_regression_goes_there_and_back():
     assert np.allclose(targets[1:3], [0, 1], atol=1e-6)
     assert np.isnan(targets[3])
     assert np.allclose(task.estimates(torch.from_numpy(targets)).numpy()[:3], labels[:3], atol=1e-5)
-    assert task.meaning == "mpcwp_mmhg in mmHg"
+    assert (task.meaning, task.estimate_unit) == ("mpcwp_mmhg in mmHg", "mmHg")
 
 
 def test_threshold_is_above_and_not_on():
@@ -26,7 +26,7 @@ def test_threshold_is_above_and_not_on():
     assert np.array_equal(targets[:3], [0, 0, 1])
     assert np.isnan(targets[3])
     assert np.allclose(task.estimates(torch.tensor([0.0, np.log(3.0)])).numpy(), [0.5, 0.75])
-    assert task.meaning == "probability of mpcwp_mmhg > 18 mmHg"
+    assert (task.meaning, task.estimate_unit) == ("probability of mpcwp_mmhg > 18 mmHg", "probability")
 
 
 def test_a_label_without_unit():

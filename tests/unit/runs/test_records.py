@@ -155,7 +155,7 @@ def test_a_run_that_computed_nothing_leaves_its_folder_to_another(tmp_path: Path
     write_text(tmp_path / "run" / "config.yaml", "")
     (tmp_path / "run" / "ray" / "pretrain-1").mkdir(parents=True)
     claim_folder(tmp_path / "run", "two", "another run")
-    assert (tmp_path / "run" / "identity").read_text() == "two\n"
+    assert (tmp_path / "run" / ".identity").read_text() == "two\n"
     (tmp_path / "run" / "checkpoints").mkdir()
     with pytest.raises(UsageError, match="holds another run"):
         claim_folder(tmp_path / "run", "three", "another run")

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import dataset
 
 from hemometric.corpus import open_corpus
 from hemometric.encoders import load
@@ -50,7 +52,7 @@ def test_every_recording_has_the_row_that_the_model_gives(line: Any, encoder: Pa
 
 
 def test_it_is_plain_arrow_with_counts_and_hashes(line: Any, encoder: Path, finished: Path) -> None:
-    summary = json.loads((finished / "summary.json").read_text())
+    summary = json.loads((finished / "_summary.json").read_text())
     corpus = open_corpus(line.labelled)
     assert (summary["manifest_hash"], summary["model_hash"]) == (corpus.hash, load(encoder).hash)
     assert summary["num_rows"] == corpus.manifest.counts.accepted
@@ -65,6 +67,32 @@ def test_it_is_plain_arrow_with_counts_and_hashes(line: Any, encoder: Path, fini
     assert (finished / "_SUCCESS").is_file()
 
 
+def note_of(part: Path) -> Path:
+    return part.with_name(f"_{part.stem}.json")
+
+
+def test_any_reader_takes_the_folder_as_one_table(finished: Path) -> None:
+    """Notes, summary and markers are no Parquet, and the folders of the splits are no column."""
+    expected = read_output(finished).sort_by("recording_id").to_pydict()
+    assert {path.suffix for path in finished.rglob("[!_.]*") if path.is_file()} == {".parquet"}
+    frame = pandas.read_parquet(finished).sort_values("recording_id")
+    assert list(frame.columns) == ["recording_id", "embedding"]
+    assert frame["recording_id"].tolist() == expected["recording_id"]
+    np.testing.assert_array_equal(np.stack(frame["embedding"]), np.array(expected["embedding"], np.float32))
+    for given in (dataset.dataset(finished), dataset.dataset(finished, partitioning="hive")):
+        assert given.schema.names == ["recording_id", "embedding"]
+        assert given.to_table().sort_by("recording_id").to_pydict() == expected
+
+
+def test_embeddings_name_their_model(line: Any, encoder: Path, finished: Path) -> None:
+    identity = load(encoder).identity
+    told = {b"hemometric.model": identity.encode()}
+    for part in finished.rglob("*.parquet"):
+        assert pq.read_schema(part).metadata == told
+    assert read_output(finished).schema.metadata == dataset.dataset(finished).schema.metadata == told
+    assert json.loads((finished / "_summary.json").read_text())["model"] == identity
+
+
 def stamps(folder: Path) -> dict[str, int]:
     return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.rglob("*.parquet")}
 
@@ -75,7 +103,7 @@ def test_only_what_is_missing_or_damaged_is_done_again(line: Any, encoder: Path,
     (copied / "_SUCCESS").unlink()
     (copied / names[0]).unlink()
     (copied / names[1]).write_bytes(before[names[1]][:-5])
-    (copied / names[2]).with_suffix(".json").write_text('{"path": "x"')
+    note_of(copied / names[2]).write_text('{"path": "x"')
     (copied / f"{names[3]}").with_name(f".{Path(names[3]).name}.77.tmp").write_bytes(b"half")
     kept = stamps(copied)
     lines = embed.run(line.shardwise("embed", encoder, copied, **HERE))
@@ -109,9 +137,9 @@ def test_another_model_or_corpus_or_job_in_the_same_folder_is_refused(
 
 
 def test_all_splits_named_are_all_splits(line: Any, encoder: Path, copied: Path) -> None:
-    before = (copied / "summary.json").read_bytes()
+    before = (copied / "_summary.json").read_bytes()
     embed.run(line.shardwise("embed", encoder, copied, **HERE, splits=["test", "train", "validation"]))
-    assert (copied / "summary.json").read_bytes() == before
+    assert (copied / "_summary.json").read_bytes() == before
 
 
 def test_a_full_disk_ends_in_a_sentence_and_leaves_no_half_file(line: Any, encoder: Path, tmp_path: Path) -> None:
@@ -137,20 +165,20 @@ def test_a_full_disk_ends_in_a_sentence_and_leaves_no_half_file(line: Any, encod
     ],
 )
 def test_a_summary_that_is_damaged_or_reaches_out_is_refused(copied: Path, text: str) -> None:
-    (copied / "summary.json").write_text(text)
+    (copied / "_summary.json").write_text(text)
     (copied / "_SUCCESS").write_text(hashlib.sha256(text.encode()).hexdigest() + "\n")
-    with pytest.raises(IntegrityError, match=r"summary\.json (is missing or damaged|lists files that no output has)"):
+    with pytest.raises(IntegrityError, match=r"_summary\.json (is missing or damaged|lists files that no output has)"):
         read_output(copied)
 
 
 def test_an_output_that_is_not_what_was_written_is_refused(copied: Path) -> None:
-    summary = copied / "summary.json"
+    summary = copied / "_summary.json"
     content = summary.read_text()
     summary.write_text(content.replace('"num_rows"', '"num_row"'))
-    with pytest.raises(IntegrityError, match=r"summary\.json is not the file that was written"):
+    with pytest.raises(IntegrityError, match=r"_summary\.json is not the file that was written"):
         read_output(copied)
     summary.unlink()
-    with pytest.raises(IntegrityError, match=r"summary\.json is missing or damaged"):
+    with pytest.raises(IntegrityError, match=r"_summary\.json is missing or damaged"):
         read_output(copied)
     summary.write_text(content)
     part = copied / json.loads(content)["parts"][0]["path"]
@@ -164,7 +192,7 @@ def test_an_output_that_is_not_what_was_written_is_refused(copied: Path) -> None
 
 def test_a_note_of_another_file_is_not_believed(line: Any, encoder: Path, copied: Path) -> None:
     names = sorted(stamps(copied))
-    note = (copied / names[0]).with_suffix(".json")
+    note = note_of(copied / names[0])
     wrong = json.loads(note.read_text()) | {"path": "../elsewhere.parquet"}
     note.write_text(json.dumps(wrong))
     embed.run(line.shardwise("embed", encoder, copied, **HERE))
@@ -189,7 +217,7 @@ def test_what_cannot_be_prepared_is_counted(line: Any, refusing: Path, mixed: Pa
     assert lines[0].startswith("2 of 7 recordings in ")
     assert lines[1] == "refused: too_short 5"
     assert read_output(tmp_path / "out").num_rows == 2
-    assert json.loads((tmp_path / "out" / "summary.json").read_text())["rejected"] == {"too_short": 5}
+    assert json.loads((tmp_path / "out" / "_summary.json").read_text())["rejected"] == {"too_short": 5}
 
 
 @pytest.fixture
@@ -248,6 +276,24 @@ def test_predictions_are_in_mmhg_and_equal_the_model_s_own(line: Any, estimator:
     expected = load(estimator).predict([recording for _, recording in held])
     np.testing.assert_allclose([by_id[row["recording_id"]] for row, _ in held], expected, rtol=1e-5)
     assert 5 < expected.mean() < 30
+
+
+def test_predictions_say_what_they_are(line: Any, estimator: Path, tmp_path: Path) -> None:
+    predict.run(line.shardwise("predict", estimator, tmp_path / "out", **HERE, splits=["test"]))
+    told = {
+        "model": load(estimator).identity,
+        "label": "mpcwp_mmhg",
+        "unit": "mmHg",
+        "meaning": "mpcwp_mmhg in mmHg",
+    }
+    coded = {f"hemometric.{name}".encode(): value.encode() for name, value in told.items()}
+    for part in (tmp_path / "out").rglob("*.parquet"):
+        assert pq.read_schema(part).metadata == coded
+    assert dataset.dataset(tmp_path / "out").schema.metadata == coded
+    assert read_output(tmp_path / "out").schema.metadata == coded
+    assert list(pandas.read_parquet(tmp_path / "out").columns) == ["recording_id", "estimate"]
+    summary = json.loads((tmp_path / "out" / "_summary.json").read_text())
+    assert told.items() <= summary.items()
 
 
 def test_a_model_without_a_head_predicts_nothing(line: Any, encoder: Path, tmp_path: Path) -> None:
