@@ -108,10 +108,13 @@ def tune_section(folder: Path) -> Section:
         for row in table["trials"]
     ]
     num_finished = sum(not trial.stopped_early for trial in trials)
+    num_failed = sum(row["failed"] is not None for row in table["trials"])
+    ends = {"finished": num_finished, "failed": num_failed, "stopped early": len(trials) - num_finished - num_failed}
+    told = ", ".join(f"{num} {end}" for end, num in ends.items() if num)
     shown = picture(
         tuning_trials(trials, "validation loss"),
         alt="Validation loss of each trial against each searched parameter",
-        caption=f"{len(trials)} trials, {num_finished} finished; the others were stopped early.",
+        caption=f"{len(trials)} trials: {told}. Those that finished are drawn.",
     )
     return Section("Search", (shown,))
 

@@ -140,7 +140,7 @@ def tuning_trials(
         Name and unit of the score, such as ``validation RMSE (mmHg)``.
     parameters : sequence of str, optional
         Which parameters, in which order; all of them otherwise. Numbers that span more than a factor of 20 get a
-        logarithmic axis, choices a place each.
+        logarithmic axis, choices and a few whole numbers a place each.
     """
     scored = [trial for trial in trials if math.isfinite(trial.score)]
     names = (
@@ -178,7 +178,8 @@ def _draw_parameter(axes: Axes, name: str, scored: Sequence[Trial], best: Trial)
     values = [trial.parameters[name] for trial in with_it]
     numeric = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
     distinct = sorted(set(values)) if numeric else sorted(set(values), key=str)
-    continuous = numeric and len(distinct) > _MOST_PLACES
+    # A few whole numbers are choices; fractions were drawn from a range, and have their place on it.
+    continuous = numeric and (len(distinct) > _MOST_PLACES or any(float(value) % 1 for value in distinct))
     if continuous:
         numbers = [float(value) for value in values]
     else:
