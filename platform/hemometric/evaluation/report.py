@@ -179,7 +179,11 @@ def render(report: Report) -> str:
     # S701 is about autoescape, which is on.
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(
-        paragraphs=_paragraphs, drawn=_drawn, laid_out=_laid_out, kind=lambda part: type(part).__name__
+        paragraphs=_paragraphs,
+        signed=_signed,
+        drawn=_drawn,
+        laid_out=_laid_out,
+        kind=lambda part: type(part).__name__,
     )
     template = environment.from_string(resources.files(__package__).joinpath("report.html").read_text(encoding="utf-8"))
     return template.render(report=report, anchors=_anchors([section.title for section in report.sections]))
@@ -197,6 +201,11 @@ def _anchors(titles: Sequence[str]) -> list[str]:
 
 def _paragraphs(body: str) -> list[str]:
     return [" ".join(part.split()) for part in re.split(r"\n\s*\n", body) if part.strip()]
+
+
+def _signed(line: str) -> str:
+    """Negative numbers with a minus sign, as in the tables; hyphens stay."""
+    return re.sub(r"(?<!\w)-(?=\d)", "−", line)
 
 
 def _drawn(shown: Picture, prefix: str) -> Markup:

@@ -44,6 +44,11 @@ class Score:
     in_label_unit: bool
     weighted: Weighted
 
+    @property
+    def digits(self) -> int:
+        """Decimals that a reader needs."""
+        return 2 if self.in_label_unit else 3
+
     def __call__(self, true: Float64, predicted: Float64) -> float:
         """Score every recording once."""
         return float(self.weighted(true, predicted, np.ones((1, len(true))))[0])

@@ -1,4 +1,4 @@
-"""Several systems on the same recordings: their scores with intervals, and what each gains over a baseline."""
+"""Several systems on the same recordings: their scores with intervals, and what each gains over the controls."""
 
 from __future__ import annotations
 
@@ -43,13 +43,12 @@ class SystemScores:
     scores : mapping
         Score name -> its interval.
     differences : mapping
-        Score name -> this system minus the baseline, on the same resamples; empty for the baseline itself and where
-        there is none.
+        Control -> score name -> this system minus that control, on the same resamples; a control has none to itself.
     """
 
     system: str
     scores: Mapping[str, Interval]
-    differences: Mapping[str, Interval]
+    differences: Mapping[str, Mapping[str, Interval]]
 
 
 @dataclass(frozen=True)
@@ -61,10 +60,11 @@ class Comparison:
     task : str
         ``regression``, ``threshold`` or ``multilabel``.
     scores : tuple of Score
-        The first is the one that `table` shows differences of.
+        The first is the one that systems are compared by, and that `table` shows differences of.
     rows : tuple of SystemScores
         In the order given.
-    baseline : str or None
+    controls : tuple of str
+        Systems that the others must beat.
     num_recordings, num_patients : int
         With a label: what the scores are computed on.
     num_unlabelled : int
@@ -77,7 +77,7 @@ class Comparison:
     task: TaskKind
     scores: tuple[Score, ...]
     rows: tuple[SystemScores, ...]
-    baseline: str | None
+    controls: tuple[str, ...]
     num_recordings: int
     num_patients: int
     num_unlabelled: int
@@ -97,49 +97,54 @@ class Comparison:
                 return row
         raise KeyError(system)
 
+    def strongest_control(self) -> str | None:
+        """Name the control with the best estimate of the first score; None where no control has one."""
+        first = self.scores[0]
+        found = {name: self.row(name).scores[first.name].estimate for name in self.controls}
+        defined = {name: value for name, value in found.items() if math.isfinite(value)}
+        if not defined:
+            return None
+        return (max if first.higher_is_better else min)(defined, key=lambda name: defined[name])
+
     def flat(self) -> dict[str, float]:
-        """Scores as ``system/score`` and ``…_low``, ``…_high``, for a tracker; what is undefined is left out."""
+        """Scores as ``system/score``, ``system/score_minus_control`` and ``…_low``, ``…_high`` of both.
+
+        What is undefined is left out.
+        """
         values: dict[str, float] = {}
         for row in self.rows:
-            system = row.system.replace(" + ", "_").replace("+", "_").replace(" ", "_")
-            for name, found in row.scores.items():
-                values |= {
-                    f"{system}/{name}": found.estimate,
-                    f"{system}/{name}_low": found.low,
-                    f"{system}/{name}_high": found.high,
-                }
+            found = {f"{_key(row.system)}/{name}": score for name, score in row.scores.items()}
+            for control, differences in row.differences.items():
+                found |= {f"{_key(row.system)}/{name}_minus_{_key(control)}": gap for name, gap in differences.items()}
+            for name, one in found.items():
+                values |= {name: one.estimate, f"{name}_low": one.low, f"{name}_high": one.high}
         return {name: value for name, value in values.items() if math.isfinite(value)}
 
-    def table(self, caption: str, unit: str = "", digits: int = 2) -> Table:
-        """Lay the scores out for a report: a row for each system, with the first score's difference to the baseline.
+    def table(self, caption: str, unit: str = "") -> Table:
+        """Lay the scores out for a report: a row for each system, with the first score's difference to each control.
 
         Parameters
         ----------
         caption : str
         unit : str
             The label's unit, for the scores that carry it.
-        digits : int
-            Decimals of those scores; the others have three.
         """
 
-        def column(score: Score, *, difference: bool) -> Column:
+        def column(score: Score, control: str | None = None) -> Column:
             return Column(
-                title=f"Δ {score.title}" if difference else score.title,
+                title=score.title if control is None else f"Δ {score.title} to {control}",
                 unit=unit if score.in_label_unit else "",
-                digits=digits if score.in_label_unit else 3,
-                signed=difference,
-                best=None if difference else ("highest" if score.higher_is_better else "lowest"),
+                digits=score.digits,
+                signed=control is not None,
+                best=None if control is not None else ("highest" if score.higher_is_better else "lowest"),
             )
 
-        columns = [Column("System"), *(column(score, difference=False) for score in self.scores)]
-        if self.baseline is not None:
-            columns.append(column(self.scores[0], difference=True))
+        first = self.scores[0]
+        columns = [Column("System"), *map(column, self.scores), *(column(first, control) for control in self.controls)]
         rows: list[tuple[Cell, ...]] = []
         for row in self.rows:
-            cells: list[Cell] = [row.system, *(row.scores[score.name] for score in self.scores)]
-            if self.baseline is not None:
-                cells.append(row.differences.get(self.scores[0].name))
-            rows.append(tuple(cells))
+            differences = [row.differences.get(control, {}).get(first.name) for control in self.controls]
+            rows.append((row.system, *(row.scores[score.name] for score in self.scores), *differences))
         return Table(caption=caption, columns=tuple(columns), rows=tuple(rows), notes=self.notes())
 
     def notes(self) -> tuple[str, ...]:
@@ -147,9 +152,11 @@ class Comparison:
         counted = f"{self.num_recordings:,} recordings of {self.num_patients:,} patients"
         resampled = f"{self.level * 100:g} % intervals from {self.num_resamples:,} resamples of patients"
         notes = [f"{counted}; in brackets {resampled}."]
-        if self.baseline is not None:
+        if self.controls:
             better = "higher is better" if self.scores[0].higher_is_better else "lower is better"
-            notes.append(f"Δ: minus “{self.baseline}”, on the same resamples; {better} for {self.scores[0].title}.")
+            notes.append(
+                f"Δ: the system minus the control, on the same resamples; {better} for {self.scores[0].title}."
+            )
         if self.num_unlabelled:
             notes.append(f"{self.num_unlabelled:,} recordings without a label were left out.")
         return tuple(notes)
@@ -161,12 +168,12 @@ def compare(
     predicted: Mapping[str, npt.ArrayLike],
     patients: Sequence[str] | npt.NDArray[np.generic],
     *,
-    baseline: str | None = None,
+    controls: Sequence[str] = (),
     num_resamples: int = 1000,
     seed: int = 0,
     level: float = 0.95,
 ) -> Comparison:
-    """Score several systems on the same recordings, with intervals over patients and paired differences to one of them.
+    """Score several systems on the same recordings, with intervals over patients, and pair them with the controls.
 
     Parameters
     ----------
@@ -179,21 +186,22 @@ def compare(
         System -> predictions, shaped as `true`.
     patients : [n]
         The patient of each recording.
-    baseline : str, optional
-        System that the others are compared with.
+    controls : sequence of str
+        Systems that every other is compared with.
 
     Raises
     ------
     ValueError
-        No system, a baseline that is none of them, or arrays that do not fit (see `regression_scores`,
+        No system, a control that is none of them, or arrays that do not fit (see `regression_scores`,
         `binary_scores`, `multilabel_scores`).
     """
     scores, checked = _TASKS[task]
     truth = np.asarray(true, dtype=np.float64)
     if not predicted:
         raise ValueError("predicted is empty; give at least one system")
-    if baseline is not None and baseline not in predicted:
-        raise ValueError(f"baseline {baseline!r} is none of the systems {', '.join(predicted)}")
+    for control in controls:
+        if control not in predicted:
+            raise ValueError(f"control {control!r} is none of the systems {', '.join(predicted)}")
     if truth.ndim == 0 or len(patients) != len(truth):
         raise ValueError(f"{len(patients)} patients for labels of shape {truth.shape}")
     labelled = ~np.isnan(truth).reshape(len(truth), -1).any(axis=1)
@@ -224,14 +232,22 @@ def compare(
         SystemScores(
             system,
             {score.name: found(score, system) for score in scores},
-            {score.name: found(score, system, baseline) for score in scores} if baseline not in (None, system) else {},
+            {
+                control: {score.name: found(score, system, control) for score in scores}
+                for control in controls
+                if control != system
+            },
         )
         for system in predicted
     )
     return Comparison(
-        task, scores, rows, baseline, len(kept), num_patients, int((~labelled).sum()), num_resamples, level
+        task, scores, rows, tuple(controls), len(kept), num_patients, int((~labelled).sum()), num_resamples, level
     )
 
 
 def _statistic(score: Score, true: Float64, predicted: Float64) -> Statistic:
     return lambda weights: score.weighted(true, predicted, weights)
+
+
+def _key(system: str) -> str:
+    return system.replace(" + ", "_").replace("+", "_").replace(" ", "_")

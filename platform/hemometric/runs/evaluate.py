@@ -31,17 +31,22 @@ from hemometric.evaluation import (
 from hemometric.evaluation.report import Part
 from hemometric.runs.base import Workers
 from hemometric.runs.embed import EmbedRun, ShardwiseRun, embed
+from hemometric.runs.headlines import headline
+from hemometric.runs.limits import ALWAYS, limits_of
 from hemometric.runs.predict import PredictRun, predict
+from hemometric.runs.readings import record_reading, told_of_readings
 from hemometric.runs.records import write_summary
 from hemometric.runs.run_figures import pretrain_section, tune_section
 from hemometric.runs.shardwise import Map, read_output
 from hemometric.runs.studies import (
     PRETRAINED,
     RANDOM,
+    TITLES,
     TRAINED,
     Outcome,
     Rows,
     Study,
+    StudyTask,
     check,
     joined,
     read_reachable,
@@ -67,7 +72,7 @@ class EvaluateRun(Workers):
     num_resamples : int
         Of the patients, for intervals.
     notes : tuple of str
-        Sentences on what limits the findings, shown with the summary.
+        Sentences on what else limits the findings; those that the facts give are always shown.
     """
 
     job: Literal["evaluate"] = "evaluate"
@@ -99,35 +104,46 @@ def evaluate(config: EvaluateRun, open_map: OpenMap) -> list[str]:
     sections: list[Section] = []
     summary: list[str] = []
     keys: list[KeyFigure] = []
+    limits: list[str] = [*ALWAYS]
     facts = [("hemometric", __version__), ("config", fingerprint(config)), ("seed", str(config.seed))]
     scores: dict[str, dict[str, float]] = {}
+    studies_of: dict[str, list[str]] = {}
     for number, study in enumerate(config.studies):
         corpus = open_corpus(study.corpus)
         rows = _rows(config, study, number, corpus, open_map)
+        encoder = load(study.encoder)
         predictor = load(study.predictor) if study.predictor is not None else None
+        studies_of.setdefault(corpus.hash, []).append(study.name)
+        record_reading(config.out, study, corpus, encoder, predictor, config.seed)
         outcomes = [
             score(rows, task, predictor, num_resamples=config.num_resamples, seed=config.seed) for task in study.tasks
         ]
         reachable = read_reachable(study.reachable)
         sections.append(Section(study.name, tuple(_parts(study, rows, outcomes, reachable))))
         for outcome in outcomes:
-            scores[f"{study.name}: {outcome.task.kind} of {outcome.task.label}"] = outcome.comparison.flat()
-            sentence, key = _headline(study, outcome, reachable)
+            scores[f"{study.name}: {_key(outcome.task)}"] = outcome.comparison.flat()
+            sentence, key = headline(study, outcome, reachable)
             summary.append(sentence)
             keys.append(key)
         facts += [
             (f"corpus of {study.name!r}", corpus.hash[:16]),
-            (f"encoder of {study.name!r}", load(study.encoder).hash[:16]),
+            (f"encoder of {study.name!r}", encoder.hash[:16]),
         ]
+        facts += [(f"predictor of {study.name!r}", predictor.hash[:16])] if predictor is not None else []
+        limits += limits_of(study, rows, corpus, encoder, predictor)
     sections += of_runs
-    facts.append(("test split", "read once, after every choice was made on the validation split"))
+    # Counted when all are recorded: two studies of one corpus are two readings of its test split.
+    for corpus_hash, names in studies_of.items():
+        fact, limit = told_of_readings(config.out, corpus_hash)
+        facts.append((f"test split of {', '.join(map(repr, names))}", fact))
+        limits += [f"{', '.join(names)}: {limit}"] if limit else []
     report = Report(
         title=config.title,
         subtitle="Research use only; not a medical device",
         summary=tuple(summary),
         sections=tuple(sections),
         key_figures=tuple(keys[:4]),
-        notes=config.notes,
+        notes=(*limits, *config.notes),
         facts=tuple(facts),
     )
     path = write_report(report, config.out / "report.html")
@@ -195,17 +211,26 @@ def _parts(study: Study, rows: Rows, outcomes: list[Outcome], reachable: dict[st
             title = f"{title} ({', '.join(outcome.codes)})"
         parts.append(outcome.comparison.table(title, unit))
         parts += [Text(note, "note") for note in outcome.notes]
-        parts += _figures(outcome, title, unit)
+        parts += _figures(outcome, title, unit, "measured" if study.reachable is None else "planted")
     parts.append(_projection(study, rows))
     return parts
 
 
-def _figures(outcome: Outcome, title: str, unit: str) -> list[Part]:
+def _key(task: StudyTask) -> str:
+    """Name a task in ``scores.json``: two thresholds of one label are two tasks."""
+    return f"{task.kind} of {task.label}" + (f" > {task.threshold:g}" if task.kind == "threshold" else "")
+
+
+def _figures(outcome: Outcome, title: str, unit: str, origin: str) -> list[Part]:
     known = ~np.isnan(outcome.truth)
     best = TRAINED if TRAINED in outcome.predicted else PRETRAINED
     if outcome.task.kind == "regression":
-        figure = predicted_against_true(outcome.truth[known], outcome.predicted[best][known], name=title, unit=unit)
-        return [picture(figure, alt=f"Predicted against true {title}", caption=f"{best}, test split.", width="half")]
+        figure = predicted_against_true(
+            outcome.truth[known], outcome.predicted[best][known], name=title, unit=unit, origin=origin
+        )
+        return [
+            picture(figure, alt=f"Predicted against {origin} {title}", caption=f"{best}, test split.", width="half")
+        ]
     if outcome.task.kind == "threshold":
         intervals = {row.system: row.scores["auroc"] for row in outcome.comparison.rows}
         shown = {system: values[known] for system, values in outcome.predicted.items()}
@@ -223,34 +248,12 @@ def _projection(study: Study, rows: Rows) -> Part:
         )
     else:
         colours = np.asarray([np.nan if value is None else float(value) for value in values])
-    figure = embedding_projection(rows.embeddings[PRETRAINED], colours, name=task.label)
+    name = TITLES.get(task.label, task.label)
+    unit = f" ({task.unit})" if task.kind != "codes" and task.unit else ""
+    figure = embedding_projection(rows.embeddings[PRETRAINED], colours, name=name + unit)
     return picture(
         figure,
-        alt=f"Embeddings on their first two principal axes, coloured by {task.label}",
-        caption=f"Embeddings of all recordings by the pretrained encoder, coloured by {task.label}.",
+        alt=f"Embeddings on their first two principal axes, coloured by {name}",
+        caption=f"Embeddings of all recordings by the pretrained encoder, coloured by {name}.",
         width="half",
     )
-
-
-def _headline(study: Study, outcome: Outcome, reachable: dict[str, float]) -> tuple[str, KeyFigure]:
-    comparison = outcome.comparison
-    first = comparison.scores[0]
-    system = TRAINED if TRAINED in outcome.predicted else PRETRAINED
-    row = comparison.row(system)
-    found, difference = row.scores[first.name], row.differences[first.name]
-    task = outcome.task
-    unit = f" {task.unit}" if task.kind == "regression" and first.in_label_unit else ""
-    what = titled(task)
-    sentence = (
-        f"{study.name}, {what}: {first.title} {found.estimate:.3g}{unit} [{found.low:.3g}, {found.high:.3g}] "
-        f"for the {system}; "
-        f"{difference.estimate:+.3g} [{difference.low:+.3g}, {difference.high:+.3g}] against {comparison.baseline} "
-        f"({comparison.num_recordings} recordings of {comparison.num_patients} patients)"
-    )
-    limit = reachable.get("rmse_mmhg") if task.kind == "regression" else None
-    if limit is not None:
-        sentence += f"; the best reachable is {limit:.3g}{unit}"
-    key = KeyFigure(
-        f"{found.estimate:.3g}{unit}", f"{first.title}, {what}", f"95 % interval {found.low:.3g} to {found.high:.3g}"
-    )
-    return sentence + ".", key

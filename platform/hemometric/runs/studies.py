@@ -27,6 +27,8 @@ RANDOM = "random encoder + probe"
 PRETRAINED = "pretrained encoder + probe"
 TRAINED = "fine-tuned model"
 
+CONTROLS = (AGE_SEX, RANDOM)
+"""What a system must beat: what is known without an ECG, and what an encoder gives that has learnt nothing."""
 
 TITLES = {"mpcwp_mmhg": "mPCWP", "mpap_mmhg": "mPAP", "co_l_min": "cardiac output"}
 """How a report names the labels that this field knows; others keep their own name."""
@@ -80,11 +82,14 @@ class Rows:
         From a system to float32 [n, dim].
     estimates : float64 [n] or None
         Of the predictor.
+    num_refused : int
+        Recordings of the corpus that are left out, because some model's preparation refused them.
     """
 
     table: pa.Table
     embeddings: dict[str, npt.NDArray[np.float32]]
     estimates: Float64 | None = None
+    num_refused: int = 0
 
     def column(self, name: str) -> npt.NDArray[Any]:
         """Give a column as an array."""
@@ -139,6 +144,7 @@ def joined(
         table,
         {system: aligned(*pair) for system, pair in embeddings.items()},
         None if estimates is None else aligned(*estimates).astype(np.float64),
+        num_refused=len(ids) - len(keep),
     )
 
 
@@ -188,7 +194,7 @@ def score(rows: Rows, task: StudyTask, predictor: Model | None, *, num_resamples
         labels[test],
         predicted,
         rows.column("patient")[test].astype(str),
-        baseline=AGE_SEX,
+        controls=CONTROLS,
         num_resamples=num_resamples,
         seed=seed,
     )

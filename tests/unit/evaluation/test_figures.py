@@ -128,6 +128,9 @@ def test_tuning_trials_have_a_panel_for_each_parameter_and_one_best():
     assert [axes.get_xlabel() for axes in figure.axes] == ["margin", "alpha", "dim"]
     assert [axes.get_xscale() for axes in figure.axes] == ["linear", "log", "linear"]
     assert [tick.get_text() for tick in figure.axes[2].get_xticklabels()] == ["32", "64"]
+    few = tuning_trials([Trial({"alpha": 0.625, "dim": 32}, 1.0), Trial({"alpha": 1.159, "dim": 64}, 2.0)], "RMSE")
+    assert few.axes[0].collections[0].get_offsets()[:, 0].tolist() == [0.625, 1.159], "fractions keep their places"
+    assert [tick.get_text() for tick in few.axes[1].get_xticklabels()] == ["32", "64"]
     best = trials()[0]
     for axes, name in zip(figure.axes, ("margin", "alpha"), strict=False):
         star = axes.collections[-1].get_offsets()[0]
@@ -152,7 +155,8 @@ def test_agreement_shows_identity_band_and_scores():
     np.testing.assert_array_equal(x, y)
     assert "mean error +2.00 ± SD 1.00" in words(figure)
     assert any("RMSE 2.24 mmHg" in word for word in words(figure))
-    assert {"measured mPCWP (mmHg)", "predicted mPCWP (mmHg)"} <= set(words(figure))
+    assert {"true mPCWP (mmHg)", "predicted mPCWP (mmHg)"} <= set(words(figure))
+    assert "planted mPCWP (mmHg)" in words(predicted_against_true(true, predicted, origin="planted"))
     band = figure.axes[0].collections[0].get_paths()[0].vertices
     assert {round(float(v - u), 6) for u, v in band} == {1.0, 3.0}
     assert to_svg(predicted_against_true([10.0, 20.0], [15.0, 15.0]))

@@ -137,6 +137,11 @@ def test_nothing_is_loaded_and_nothing_runs():
             assert attrs.get(name, "#").startswith(("#", "data:image/png;base64,"))
 
 
+def test_negative_numbers_of_the_summary_have_a_minus_sign_and_words_their_hyphens():
+    html = render(report(summary=("A fine-tuned model: -0.42 mmHg [-1.12, +0.22], in 95-100 of 100.",)))
+    assert "<li>A fine-tuned model: −0.42 mmHg [−1.12, +0.22], in 95-100 of 100.</li>" in html
+
+
 def test_every_part_is_there_in_order():
     page = Page(whole())
     expected = """6.12 mmHg|First finding.|An honest limit.|One paragraph.|Another <one>.

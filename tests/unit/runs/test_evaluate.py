@@ -73,8 +73,10 @@ def test_the_report_has_every_section_and_works_offline(finished: Any) -> None:
     assert "random encoder + probe" in html
     assert "fine-tuned model" in html
     assert "RMSE 3.21 mmHg" in html
+    assert "Δ RMSE to age + sex" in html
+    assert "Δ RMSE to random encoder + probe" in html
     assert html.count("<figure") >= 7
-    for alt in ("Training and validation loss", "Validation loss of each trial", "Predicted against true mPCWP"):
+    for alt in ("Training and validation loss", "Validation loss of each trial", "Predicted against planted mPCWP"):
         assert alt in html
     for alt in (
         "ROC curves for mPCWP",
@@ -92,7 +94,7 @@ def test_the_scores_lie_beside_it(finished: Any) -> None:
     assert list(scores) == [
         "Real: codes of superclasses",
         "Synthetic: regression of mpcwp_mmhg",
-        "Synthetic: threshold of mpcwp_mmhg",
+        "Synthetic: threshold of mpcwp_mmhg > 15",
     ]
     found = scores["Synthetic: regression of mpcwp_mmhg"]
     systems = {name.partition("/")[0] for name in found}
@@ -102,11 +104,49 @@ def test_the_scores_lie_beside_it(finished: Any) -> None:
         low, high = found[f"pretrained_encoder_probe/{name}_low"], found[f"pretrained_encoder_probe/{name}_high"]
         assert low < high
         assert low <= value <= high
-    assert f"{found['fine-tuned_model/rmse']:.3g} mmHg" in lines[0]
+    assert f"{found['fine-tuned_model/rmse']:.2f} mmHg" in lines[0]
     assert "the best reachable is 3.21 mmHg" in lines[0]
     assert {"pretrained_encoder_probe/auroc", "pretrained_encoder_probe/auprc"} <= set(
-        scores["Synthetic: threshold of mpcwp_mmhg"]
+        scores["Synthetic: threshold of mpcwp_mmhg > 15"]
     )
+    for control in ("age_sex", "random_encoder_probe"):
+        gap = found["fine-tuned_model/rmse"] - found[f"{control}/rmse"]
+        assert found[f"fine-tuned_model/rmse_minus_{control}"] == pytest.approx(gap)
+        assert found[f"fine-tuned_model/rmse_minus_{control}_low"] <= gap
+    stronger = "age + sex" if found["age_sex/rmse"] < found["random_encoder_probe/rmse"] else "random encoder + probe"
+    assert f"the strongest control, {stronger}: RMSE " in lines[0]
+
+
+def test_limits_come_from_the_facts_before_the_configs_own(finished: Any) -> None:
+    html = (finished[0] / "report.html").read_text(encoding="utf-8")
+    box = html[html.index("What limits these findings</p>") :].partition("</ul>")[0]
+    limits = [re.sub(r"<.*?>", "", item).strip() for item in re.findall(r"<li>(.*?)</li>", box, flags=re.DOTALL)]
+    assert "no medical device" in limits[0]
+    assert any(limit.startswith("Synthetic: the test split holds ") for limit in limits)
+    assert any(limit.startswith("Real: the test split holds ") for limit in limits)
+    planted = [limit for limit in limits if "planted" in limit]
+    assert len(planted) == 1
+    assert planted[0].startswith("Synthetic: the ECGs are synthetic and what is estimated was planted in them")
+    assert limits[-1] == "Few patients."
+
+
+def test_readings_of_the_test_split_are_counted_and_not_claimed(
+    line: Any, finished: Any, encoder: Path, tmp_path: Path
+) -> None:
+    out = finished[0]
+    html = (out / "report.html").read_text(encoding="utf-8")
+    assert "read once" not in html
+    assert html.count("scored with 1 choice of models, tasks and seed") == 2
+    assert "owes a part of its score" not in html
+    assert len(list((out / "test-readings").iterdir())) == 2
+
+    for name, num in (("a", 1), ("b", 2)):
+        seed = {"seed": 7 if name == "b" else 0}
+        evaluate.run(evaluation(line, tmp_path / name, encoder, study={"tasks": [MMHG]}, **seed))
+        page = (tmp_path / name / "report.html").read_text(encoding="utf-8")
+        assert f"scored with {num} " in page
+        assert ("owes a part of its score" in page) == (num > 1)
+        assert "no medical device" in page
 
 
 def test_again_it_gives_the_same_without_embedding_again(finished: Any) -> None:

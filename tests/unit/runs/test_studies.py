@@ -80,7 +80,7 @@ def test_scores_are_those_of_scikit_learn_on_the_test_split(rows: Rows, task: An
             assert set(truth) == {0.0, 1.0}
             assert found["auroc"].estimate == pytest.approx(sk.roc_auc_score(truth, predicted[known]))
             assert found["auprc"].estimate == pytest.approx(sk.average_precision_score(truth, predicted[known]))
-    best = outcome.comparison.row(PRETRAINED).differences
+    best = outcome.comparison.row(PRETRAINED).differences[AGE_SEX]
     if task is REGRESSION:
         assert best["rmse"].high < 0, "the one that knows beats age and sex"
         assert outcome.comparison.row(PRETRAINED).scores["rmse"].estimate < 3
@@ -160,6 +160,7 @@ def test_what_one_system_refused_is_left_out_for_all(line: Any) -> None:
     assert [value[name] for name in kept] == rows.embeddings[PRETRAINED][:, 0].tolist()
     assert rows.estimates is not None
     assert [value[name] for name in kept] == rows.estimates.tolist()
+    assert rows.num_refused == len(ids) - len(kept) > 0
 
 
 def study(line: Any, encoder: Path, *tasks: Any, predictor: Path | None = None) -> Study:

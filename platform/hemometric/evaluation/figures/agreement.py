@@ -32,7 +32,12 @@ _RASTER_FROM = 2000  # more points than this would make an SVG that no browser l
 
 
 def predicted_against_true(
-    true: npt.ArrayLike, predicted: npt.ArrayLike, *, name: str = "mPCWP", unit: str = "mmHg"
+    true: npt.ArrayLike,
+    predicted: npt.ArrayLike,
+    *,
+    name: str = "mPCWP",
+    unit: str = "mmHg",
+    origin: str = "true",
 ) -> Figure:
     """Draw predictions over true values, with the identity line, the mean error and its SD as a band, r and RMSE.
 
@@ -40,6 +45,8 @@ def predicted_against_true(
     ----------
     true, predicted : float [n]
         In `unit`.
+    origin : str
+        How the true values came to be, for their axis: ``measured``, or ``planted`` in synthetic ECGs.
 
     Raises
     ------
@@ -94,7 +101,7 @@ def predicted_against_true(
         color=INK,
         linespacing=1.5,
     )
-    label(axes, x=with_unit(f"measured {name}", unit), y=with_unit(f"predicted {name}", unit))
+    label(axes, x=with_unit(f"{origin} {name}", unit), y=with_unit(f"predicted {name}", unit))
     add_legend(axes, "upper left")
     return figure
 
