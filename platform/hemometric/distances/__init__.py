@@ -13,8 +13,8 @@ from hemometric.distances.configs import (
     MeanAbsoluteDistance,
     Pointwise,
 )
-from hemometric.distances.dtw import cross, half_rows, pairwise
-from hemometric.distances.engine import warm_up
+from hemometric.distances.dtw import cross, half_rows, pairwise, refine
+from hemometric.distances.engine import warm_up, warm_up_pairs
 from hemometric.distances.pointwise import mean_absolute, squared_euclidean
 
 __all__ = [
@@ -32,6 +32,8 @@ __all__ = [
     "half_rows",
     "mean_absolute",
     "pairwise",
+    "refine",
     "squared_euclidean",
     "warm_up",
+    "warm_up_pairs",
 ]

@@ -48,7 +48,9 @@ def checked_signals(signals: npt.ArrayLike, name: str) -> Float32:
     return array
 
 
-def checked_pair(queries: npt.ArrayLike, others: npt.ArrayLike) -> tuple[Float32, Float32]:
+def checked_pair(
+    queries: npt.ArrayLike, others: npt.ArrayLike, name: str = "queries", other_name: str = "others"
+) -> tuple[Float32, Float32]:
     """Check two sets of signals that meet: `checked_signals` each, and the same leads and samples.
 
     Raises
@@ -56,10 +58,10 @@ def checked_pair(queries: npt.ArrayLike, others: npt.ArrayLike) -> tuple[Float32
     ValueError
         As `checked_signals`, or the shapes differ.
     """
-    first, second = checked_signals(queries, "queries"), checked_signals(others, "others")
+    first, second = checked_signals(queries, name), checked_signals(others, other_name)
     if first.shape[1:] != second.shape[1:]:
         raise ValueError(
-            f"queries and others differ: {first.shape[1]} leads of {first.shape[2]} samples against "
+            f"{name} and {other_name} differ: {first.shape[1]} leads of {first.shape[2]} samples against "
             f"{second.shape[1]} of {second.shape[2]}"
         )
     return first, second
@@ -78,6 +80,24 @@ def checked_rows(rows: npt.ArrayLike, num_signals: int) -> Int64:
         raise ValueError(f"rows has shape {array.shape} and dtype {array.dtype}; expected positions, int64 [row]")
     if array.size > 0 and (array.min() < 0 or array.max() >= num_signals):
         raise ValueError(f"rows holds positions outside 0 … {num_signals - 1}")
+    return array.astype(np.int64)
+
+
+def checked_candidates(candidates: npt.ArrayLike, num_queries: int, num_others: int) -> Int64:
+    """Take the positions to which each query is compared, int64 [query, k]; -1 is none.
+
+    Raises
+    ------
+    ValueError
+        Not integers [query, k], or outside -1 … num_others - 1.
+    """
+    array = np.asarray(candidates)
+    if array.ndim != 2 or len(array) != num_queries or (array.dtype.kind not in "iu" and array.size > 0):
+        raise ValueError(
+            f"candidates has shape {array.shape} and dtype {array.dtype}; expected positions, int64 [{num_queries}, k]"
+        )
+    if array.size > 0 and (array.min() < -1 or array.max() >= num_others):
+        raise ValueError(f"candidates holds positions outside 0 … {num_others - 1} (-1 is none)")
     return array.astype(np.int64)
 
 

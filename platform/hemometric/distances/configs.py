@@ -16,7 +16,7 @@ from hemometric.ecg import Float32
 
 
 class Distance(Protocol):
-    """A way to compare ECGs [signal, lead, sample] mV; see `dtw` for what the three functions promise."""
+    """A way to compare ECGs [signal, lead, sample] mV; see `dtw` for what the functions promise."""
 
     def pairwise(self, signals: npt.ArrayLike, threads: int | None = None) -> Float32:
         """Give the distances between all signals, [signal, signal]."""
@@ -26,6 +26,9 @@ class Distance(Protocol):
 
     def half_rows(self, signals: npt.ArrayLike, rows: npt.ArrayLike, threads: int | None = None) -> Float32:
         """Give the pairs that some signals own, [row, signal]."""
+
+    def refine(self, signals: npt.ArrayLike, candidates: npt.ArrayLike, threads: int | None = None) -> Float32:
+        """Give the distances of each signal to candidates of its own, [signal, k]; -1 is none, and infinitely far."""
 
     def warm_up(self, num_leads: int) -> None:
         """Compile what the first call would."""
@@ -55,6 +58,11 @@ class Dtw:
         band = self._band(signals, "signals")
         return dtw.half_rows(signals, rows, window=band, metric=self.metric, threads=threads)
 
+    def refine(self, signals: npt.ArrayLike, candidates: npt.ArrayLike, threads: int | None = None) -> Float32:
+        """See `dtw.refine`."""
+        band = self._band(signals, "signals")
+        return dtw.refine(signals, candidates, window=band, metric=self.metric, threads=threads)
+
     def warm_up(self, num_leads: int) -> None:
         """See `engine.warm_up`."""
         warm_up(num_leads, self.metric)
@@ -83,6 +91,10 @@ class Pointwise:
     def half_rows(self, signals: npt.ArrayLike, rows: npt.ArrayLike, threads: int | None = None) -> Float32:
         """See `pointwise.half_rows`."""
         return pointwise.half_rows(signals, rows, self.cost, threads=threads)
+
+    def refine(self, signals: npt.ArrayLike, candidates: npt.ArrayLike, threads: int | None = None) -> Float32:
+        """See `pointwise.refine`."""
+        return pointwise.refine(signals, candidates, self.cost, threads=threads)
 
     def warm_up(self, num_leads: int) -> None:
         """Do nothing: nothing is compiled."""

@@ -9,12 +9,13 @@ from hemometric.distances.checks import (
     Metric,
     Window,
     band_samples,
+    checked_candidates,
     checked_metric,
     checked_pair,
     checked_rows,
     checked_signals,
 )
-from hemometric.distances.engine import run
+from hemometric.distances.engine import run, run_pairs
 from hemometric.distances.schedule import circulant, rectangle
 from hemometric.ecg import Float32
 
@@ -143,3 +144,62 @@ def half_rows(
         metric=checked_metric(metric),
         threads=threads,
     )
+
+
+def refine(
+    signals: npt.ArrayLike,
+    candidates: npt.ArrayLike,
+    *,
+    others: npt.ArrayLike | None = None,
+    window: Window = None,
+    metric: Metric = "dependent",
+    threads: int | None = None,
+) -> Float32:
+    """Compute the DTW distances of each signal to a few candidates of its own; definition as for `pairwise`.
+
+    So candidates found at a coarse rate are ranked again at full rate, for the cost of those pairs alone.
+
+    Parameters
+    ----------
+    signals : float32 [signal, lead, sample] mV
+    candidates : int64 [signal, k]
+        Row i holds the positions, in `others` or else in `signals`, to which signal i is compared; -1 is none.
+    others : float32 [other, lead, sample] mV, optional
+        Of the same leads and length.
+
+    Returns
+    -------
+    float32 [signal, k] mV^2
+        Squared distances, bit for bit those of `pairwise` and `cross`; infinite where the candidate is -1.
+
+    Raises
+    ------
+    ValueError
+        As `pairwise`, or a candidate is not a position.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> levels = np.arange(4, dtype=np.float32)[:, None, None] * np.ones((1, 1, 10), np.float32)
+    >>> refine(levels, [[1, 3], [1, 0], [0, -1], [2, 2]])
+    array([[10., 90.],
+           [ 0., 10.],
+           [40., inf],
+           [10., 10.]], dtype=float32)
+    """
+    if others is None:
+        first = second = checked_signals(signals, "signals")
+    else:
+        first, second = checked_pair(signals, others, "signals")
+    wanted = checked_candidates(candidates, len(first), len(second))
+    row, column = np.nonzero(wanted >= 0)
+    found = np.full(wanted.shape, np.inf, np.float32)
+    found[row, column] = run_pairs(
+        first,
+        second,
+        np.stack([row, wanted[row, column]], axis=1),
+        window=band_samples(window, first.shape[2]),
+        metric=checked_metric(metric),
+        threads=threads,
+    )
+    return found

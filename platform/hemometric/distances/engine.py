@@ -24,6 +24,9 @@ class Kernel(Protocol):
     def compile_for(self, num_leads: int) -> None:
         """Compile for a number of leads that share a path."""
 
+    def compile_pairs_for(self, num_leads: int) -> None:
+        """Compile for pairs that have nothing in common."""
+
     def num_lanes(self, num_leads: int) -> int:
         """Pairs of one task."""
 
@@ -32,6 +35,19 @@ class Kernel(Protocol):
 
     def solve(self, queries: Float32, laid: Float32, tasks: Int64, window: int, stop: Any, out: Float32) -> None:
         """Do tasks."""
+
+    def solve_pairs(
+        self,
+        queries: Float32,
+        others: Float32,
+        pairs: Int64,
+        window: int,
+        stop: Any,
+        out: Float32,
+        *,
+        independent: bool,
+    ) -> None:
+        """Compare pairs."""
 
 
 def warm_up(num_leads: int, metric: Metric = "dependent") -> None:
@@ -48,6 +64,19 @@ def warm_up(num_leads: int, metric: Metric = "dependent") -> None:
     if num_leads < 1:
         raise ValueError(f"num_leads={num_leads}: give at least 1")
     kernel_for(1 if checked_metric(metric) == "independent" else num_leads)
+
+
+def warm_up_pairs(num_leads: int, metric: Metric = "dependent") -> None:
+    """Compile now what `refine` and `nearest` will need; see `warm_up`."""
+    pairs_kernel_for(1 if checked_metric(metric) == "independent" else num_leads)
+
+
+@functools.cache
+def pairs_kernel_for(num_leads: int) -> Kernel:
+    """Give the kernel that `kernel_for` chooses, compiled for pairs too."""
+    kernel = kernel_for(num_leads)
+    kernel.compile_pairs_for(num_leads)
+    return kernel
 
 
 @functools.cache
@@ -132,14 +161,64 @@ def run(
         return out
     laid = kernel.lay(others, num_columns(tasks, lanes), independent=independent)
     cells = num_samples * min(num_samples, 2 * window + 1) * lanes * (num_leads if independent else 1)
-    fewest, most = (max(1, bound // cells) for bound in CELLS_PER_TURN)
-    per_turn = min(most, max(fewest, len(tasks) // (4 * workers)))
     share(
         tasks,
         lambda turn, stop: kernel.solve(queries, laid, turn, window, stop, out),
         threads=workers,
-        tasks_per_turn=per_turn,
+        tasks_per_turn=_tasks_per_turn(len(tasks), cells, workers),
     )
+    return _within_float32(out)
+
+
+def run_pairs(
+    queries: Float32, others: Float32, pairs: Int64, *, window: int, metric: Metric, threads: int | None
+) -> Float32:
+    """Compare pairs that have nothing in common, on threads.
+
+    Parameters
+    ----------
+    queries, others : float32 [signal, lead, sample]
+        Checked.
+    pairs : int64 [pair, 2]
+        Positions in `queries` and in `others`, checked.
+    window : int
+        Band in samples.
+
+    Returns
+    -------
+    float32 [pair]
+        Squared distances.
+
+    Raises
+    ------
+    ValueError
+        As `run`.
+    """
+    workers = num_threads(threads)
+    independent = metric == "independent"
+    _, num_leads, num_samples = others.shape
+    out = np.zeros(len(pairs), np.float32)
+    if len(pairs) == 0:
+        return out
+    kernel = pairs_kernel_for(1 if independent else num_leads)
+    lanes = kernel.num_lanes(1 if independent else num_leads)
+    starts = np.arange(0, len(pairs), lanes)
+    cells = num_samples * min(num_samples, 2 * window + 1) * lanes * (num_leads if independent else 1)
+
+    def work(turn: Int64, stop: Any) -> None:
+        turned = slice(int(turn[0]), int(turn[-1]) + lanes)
+        kernel.solve_pairs(queries, others, pairs[turned], window, stop, out[turned], independent=independent)
+
+    share(starts, work, threads=workers, tasks_per_turn=_tasks_per_turn(len(starts), cells, workers))
+    return _within_float32(out)
+
+
+def _tasks_per_turn(num_tasks: int, cells: int, workers: int) -> int:
+    fewest, most = (max(1, bound // cells) for bound in CELLS_PER_TURN)
+    return min(most, max(fewest, num_tasks // (4 * workers)))
+
+
+def _within_float32(out: Float32) -> Float32:
     if not np.isfinite(out).all():
         raise ValueError("signals differ so much that their squared distance exceeds float32; give them in millivolts")
     return out

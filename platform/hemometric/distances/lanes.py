@@ -11,6 +11,7 @@ from numba import types
 
 from hemometric.distances.compiled import array_type, compiled, compiler_is_off, read_only
 from hemometric.distances.lanes_kernel import solve_lanes
+from hemometric.distances.lanes_kernel import solve_pairs as _solve_pairs
 from hemometric.distances.schedule import Int64
 from hemometric.ecg import Float32
 
@@ -45,6 +46,13 @@ def compile_for(num_leads: int) -> None:
     if compiler_is_off():
         raise RuntimeError("NUMBA_DISABLE_JIT is set")
     _kernel().compile(_signature(shape_for(num_leads)))
+
+
+def compile_pairs_for(num_leads: int) -> None:
+    """Compile what `solve_pairs` calls, as `compile_for` does."""
+    if compiler_is_off():
+        raise RuntimeError("NUMBA_DISABLE_JIT is set")
+    _pairs_kernel().compile(_pairs_signature(shape_for(num_leads)))
 
 
 def num_lanes(num_leads: int) -> int:
@@ -88,8 +96,27 @@ def solve(queries: Float32, laid: Float32, tasks: Int64, window: int, stop: Any,
     out : float32 [row, other]
         Receives squared distances.
     """
-    shape = shape_for(laid.shape[2])
+    shape = (*shape_for(laid.shape[2]), (0,))
     _kernel()(shape, read_only(queries), read_only(laid), read_only(tasks), window, stop, out)
+
+
+def solve_pairs(
+    queries: Float32, others: Float32, pairs: Int64, window: int, stop: Any, out: Float32, *, independent: bool
+) -> None:
+    """Compare pairs that have nothing in common, on one thread, without the interpreter's lock.
+
+    Parameters
+    ----------
+    queries, others : float32 [signal, lead, sample]
+    pairs : int64 [pair, 2]
+        Positions in `queries` and in `others`.
+    window, stop
+        As for `solve`.
+    out : float32 [pair]
+        Receives squared distances, bit for bit those of `solve`.
+    """
+    shape = (*shape_for(1 if independent else queries.shape[1]), (0, 0))
+    _pairs_kernel()(shape, read_only(queries), read_only(others), read_only(pairs), window, stop, out)
 
 
 @functools.cache
@@ -97,13 +124,34 @@ def _kernel() -> Any:
     return compiled(solve_lanes)
 
 
+@functools.cache
+def _pairs_kernel() -> Any:
+    return compiled(_solve_pairs)
+
+
+def _shape_type(shape: Shape, num_sides: int) -> Any:
+    return types.Tuple([types.UniTuple(types.int64, n) for n in (*map(len, shape), num_sides)])
+
+
 def _signature(shape: Shape) -> Any:
     return (
-        types.Tuple([types.UniTuple(types.int64, len(part)) for part in shape]),
+        _shape_type(shape, 1),
         array_type(types.float32, 3),
         array_type(types.float32, 4),
         array_type(types.int64, 2),
         types.int64,
         array_type(types.uint8, 1, readonly=False),
         array_type(types.float32, 2, readonly=False),
+    )
+
+
+def _pairs_signature(shape: Shape) -> Any:
+    return (
+        _shape_type(shape, 2),
+        array_type(types.float32, 3),
+        array_type(types.float32, 3),
+        array_type(types.int64, 2),
+        types.int64,
+        array_type(types.uint8, 1, readonly=False),
+        array_type(types.float32, 1, readonly=False),
     )

@@ -22,6 +22,11 @@ def compile_for(num_leads: int) -> None:  # noqa: ARG001 - one kernel serves all
         _kernel().compile(_SIGNATURE)
 
 
+def compile_pairs_for(num_leads: int) -> None:
+    """Compile what `solve_pairs` calls: the same kernel."""
+    compile_for(num_leads)
+
+
 def num_lanes(num_leads: int) -> int:  # noqa: ARG001 - as above
     """Pairs of one task; any number will do."""
     return 8
@@ -37,6 +42,16 @@ def lay(others: Float32, num_columns: int, *, independent: bool) -> Float32:  # 
 def solve(queries: Float32, laid: Float32, tasks: Int64, window: int, stop: Any, out: Float32) -> None:
     """Run tasks; see `lanes.solve`, save that `laid` is [pass, signal, lead, sample]."""
     _kernel()(read_only(queries), read_only(laid), read_only(tasks), window, stop, out)
+
+
+def solve_pairs(
+    queries: Float32, others: Float32, pairs: Int64, window: int, stop: Any, out: Float32, *, independent: bool
+) -> None:
+    """Run pairs; see `lanes.solve_pairs`."""
+    for at, (query, other) in enumerate(pairs):
+        laid = lay(others[other : other + 1], 1, independent=independent)
+        task = np.array([[0, query, 0, 1]])
+        solve(queries, laid, task, window, stop, out[at : at + 1].reshape(1, 1))
 
 
 @functools.cache

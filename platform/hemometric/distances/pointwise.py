@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from hemometric.distances.checks import checked_pair, checked_rows, checked_signals
+from hemometric.distances.checks import checked_candidates, checked_pair, checked_rows, checked_signals
 from hemometric.distances.schedule import Int64, circulant, rectangle
 from hemometric.distances.workers import num_threads, share
 from hemometric.ecg import Float32
@@ -69,6 +70,23 @@ def half_rows(signals: npt.ArrayLike, rows: npt.ArrayLike, cost: Cost, *, thread
     return _run(checked, checked, circulant(len(checked), owners, _RUN), len(owners), cost, threads)
 
 
+def refine(signals: npt.ArrayLike, candidates: npt.ArrayLike, cost: Cost, *, threads: int | None = None) -> Float32:
+    """Compute the distances of each signal to a few candidates of its own, float32 [signal, k]; see `dtw.refine`."""
+    checked = checked_signals(signals, "signals")
+    wanted = checked_candidates(candidates, len(checked), len(checked))
+    out = np.full(wanted.shape, np.inf, np.float32)
+    flat = checked.reshape(len(checked), -1)
+
+    def work(turn: Int64, _stop: object) -> None:
+        for row in turn:
+            columns = np.flatnonzero(wanted[row] >= 0)
+            with np.errstate(over="ignore"):
+                out[row, columns] = cost(flat[wanted[row, columns]] - flat[row])
+
+    share(np.arange(len(checked)), work, threads=num_threads(threads), tasks_per_turn=8)
+    return _within_float32(out, wanted >= 0)
+
+
 def _run(queries: Float32, others: Float32, tasks: Int64, num_rows: int, cost: Cost, threads: int | None) -> Float32:
     out = np.zeros((num_rows, len(others)), np.float32)
     flat_queries, flat_others = queries.reshape(len(queries), -1), others.reshape(len(others), -1)
@@ -80,6 +98,10 @@ def _run(queries: Float32, others: Float32, tasks: Int64, num_rows: int, cost: C
                 out[row, columns] = cost(flat_others[columns] - flat_queries[query])
 
     share(tasks, work, threads=num_threads(threads), tasks_per_turn=8)
-    if not np.isfinite(out).all():
+    return _within_float32(out)
+
+
+def _within_float32(out: Float32, where: npt.NDArray[np.bool_] | Literal[True] = True) -> Float32:
+    if not np.isfinite(out).all(where=where):
         raise ValueError("signals differ so much that their distance exceeds float32; give them in millivolts")
     return out
