@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -63,7 +64,7 @@ class BarProgress:
         """Move the bar."""
         if self._task is not None:
             self._bar.update(
-                self._task, completed=step, loss=f"{loss:.4f}", rate=f"{ecg_per_s:,.0f}", left=_clock(time_left_s)
+                self._task, completed=step, loss=f"{loss:.4f}", rate=f"{ecg_per_s:,.0f}", left=as_clock(time_left_s)
             )
 
     def close(self) -> None:
@@ -72,7 +73,7 @@ class BarProgress:
 
 
 class JsonLinesProgress:
-    """One JSON object a line: the first step, the last, and one every `interval_s` between."""
+    """One JSON object a line: the first step with a loss, the last, and one every `interval_s` between."""
 
     def __init__(
         self,
@@ -96,14 +97,17 @@ class JsonLinesProgress:
     def update(self, step: int, loss: float, ecg_per_s: float, time_left_s: float) -> None:
         """Write a line when one is due."""
         now = self._clock()
-        if step < self._num_steps and now - self._told_s < self._interval_s:
+        is_last = step >= self._num_steps
+        # A step that was skipped has no loss, and no log begins with one.
+        is_untold = math.isinf(self._told_s) and math.isnan(loss)
+        if not is_last and (is_untold or now - self._told_s < self._interval_s):
             return
         self._told_s = now
         line = {
             "run": self._title,
             "step": step,
             "num_steps": self._num_steps,
-            "loss": round(loss, 6) if loss == loss else None,  # JSON has no NaN
+            "loss": None if math.isnan(loss) else round(loss, 6),  # JSON has no NaN
             "ecg_per_s": round(ecg_per_s, 1),
             "time_left_s": round(time_left_s, 1),
         }
@@ -122,7 +126,8 @@ def progress_on(title: str, stream: TextIO | None = None) -> Progress:
     return JsonLinesProgress(title, stream)
 
 
-def _clock(seconds: float) -> str:
+def as_clock(seconds: float) -> str:
+    """Write seconds as ``m:ss`` or ``h:mm:ss``."""
     minutes, whole = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{whole:02d}" if hours else f"{minutes}:{whole:02d}"

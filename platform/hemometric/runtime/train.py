@@ -216,7 +216,10 @@ def _watch(ended: threading.Event, config: TrainingRun, name: str, mailbox: Mail
                     continue
                 if shown is None:
                     progress.start(state["step"], state["num_steps"])
+                is_beginning = shown is None and state["loss"] is None
                 shown = state["step"]
+                if is_beginning:
+                    continue  # nothing has been trained yet that could be shown
                 loss = float("nan") if state["loss"] is None else state["loss"]
                 progress.update(shown, loss, state["ecg_per_s"], state["time_left_s"])
             except KeyboardInterrupt:

@@ -36,6 +36,16 @@ def test_a_skipped_step_is_still_json():
     assert json.loads(stream.getvalue())["loss"] is None
 
 
+def test_no_log_begins_without_a_loss():
+    stream = io.StringIO()
+    progress = JsonLinesProgress("pretrain", stream, interval_s=10.0, clock=lambda: 0.0)
+    progress.start(0, 9)
+    for step, loss in ((1, math.nan), (2, math.nan), (3, 0.5), (9, math.nan)):
+        progress.update(step, loss, 1.0, 0.0)
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [(line["step"], line["loss"]) for line in lines] == [(3, 0.5), (9, None)]
+
+
 def test_a_bar_shows_loss_rate_and_time_left():
     stream = Terminal()
     progress = BarProgress("pretrain", Console(file=stream, force_terminal=True, width=120))
