@@ -37,6 +37,12 @@ def going_on(out: Path) -> bool:
     return any(state is not None and state["step"] > 0 for state in states)
 
 
+def told(output: str, run: str) -> list[dict[str, Any]]:
+    """The lines of progress of a run among what a driver said."""
+    lines = [json.loads(line) for line in output.splitlines() if line.startswith('{"run"') and line.endswith("}")]
+    return [line for line in lines if line["run"] == run]
+
+
 def test_a_killed_search_goes_on_and_loses_nothing(
     line: Any, two_cpus: dict[str, str], tmp_path: Path, start: Any, config_file: Any
 ) -> None:
@@ -44,9 +50,17 @@ def test_a_killed_search_goes_on_and_loses_nothing(
     config = line.tune(out, num_steps=24, trial_steps=120, tracking={"kind": "mlflow"})
     job = ["jobs/tune.py", "--config", config_file(config)]
     driver = start(*job, env=two_cpus)
-    driver.until(lambda: finished(out) and going_on(out), "a trial is done and another under way", timeout_s=200)
+    driver.until(
+        lambda: finished(out) and going_on(out) and told(driver.output, "search")[-1]["done"],
+        "a trial is done and another under way",
+        timeout_s=200,
+    )
     driver.kill()
     before = finished(out)
+    progress = told(driver.output, "search")
+    assert progress[0] == {"run": "search", "done": 0, "total": 4, "running": 0}
+    assert progress[-1]["best_validation_loss"] > 0
+    assert "time_left_s" in progress[-1]
     assert 0 < len(before) < 4
     assert not (out / "trials.json").exists()
 
@@ -59,6 +73,10 @@ def test_a_killed_search_goes_on_and_loses_nothing(
     best = min(table["trials"], key=lambda row: row["validation_loss"])
     assert table["best"] == best["trial"]
     assert "4 trials, 4 finished" in said
+    end = told(said, "search")[-1]
+    assert (end["done"], end["running"]) == (4, 0)
+    assert end["best_validation_loss"] == pytest.approx(best["validation_loss"], abs=1e-5)
+    assert told(said, "refit")[0]["loss"] is not None
 
     # The best settings trained again for all steps, on the scale of the training labels.
     assert len(read_outcome(out / "refit")["losses"]) == 24

@@ -10,6 +10,7 @@ from hemometric.runs.base import run_folder
 from hemometric.runs.finetune import FinetuneRun, finetune, resolved
 from hemometric.runs.outcome import read_outcome
 from hemometric.runs.search import Value, space
+from hemometric.runs.search_pace import SearchPace
 from hemometric.runs.training import is_finished
 from hemometric.runs.trials import SCORE, is_done, record_failure, record_stop, record_trial, recorded
 from hemometric.runs.tune import TuneRun, conclude, finished_lines, folder_of, parent_run, prepared, trial_config
@@ -38,16 +39,19 @@ def _search(config: TuneRun, parent: str | None) -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
     known = [record["values"] for record in recorded(config.out)]
-    if len(known) >= config.num_trials and all(is_done(folder_of(config, values)) for values in known):
+    num_done = sum(is_done(folder_of(config, values)) for values in known)
+    if len(known) >= config.num_trials and num_done == len(known):
         return
+    num_steps = config.trial_steps or config.num_steps
     scheduler = None
     if config.halving is not None:
         scheduler = ASHAScheduler(
             time_attr="step",
             grace_period=config.halving.first_rung_steps,
             reduction_factor=config.halving.factor,
-            max_t=(config.trial_steps or config.num_steps) + 1,
+            max_t=num_steps + 1,
         )
+    pace = SearchPace(config.num_trials, num_steps, num_done)
     tuner = tune.Tuner(
         tune.with_resources(
             tune.with_parameters(_trial, base=config.model_dump_json(), parent=parent), {"CPU": DRIVER_CPUS}
@@ -71,17 +75,47 @@ def _search(config: TuneRun, parent: str | None) -> None:
             name="tune",
             storage_path=str((config.out / "ray").resolve()),
             verbose=0,
+            callbacks=[_watcher(pace)],
             failure_config=tune.FailureConfig(max_failures=1),
         ),
     )
     try:
-        tuner.fit()
+        with pace:
+            tuner.fit()
     except Exception as error:
         raise translated(error) from error
     for record in recorded(config.out):
         folder = folder_of(config, record["values"])
         if not is_done(folder):
             record_stop(folder, None)  # whom Tune ended without a word to the trial itself
+
+
+def _watcher(pace: SearchPace) -> Any:
+    """Tell a pace what Tune hears of its trials, in the process of the driver."""
+    from ray.tune import Callback
+
+    # Tune calls them with keywords, and with more of them than matter here.
+    class Watcher(Callback):  # type: ignore[misc]
+        def on_trial_start(self, *, trial: Any, **_: Any) -> None:
+            pace.began(trial.trial_id)
+
+        def on_trial_result(self, *, trial: Any, result: dict[str, Any], **_: Any) -> None:
+            if SCORE in result:
+                pace.reported(trial.trial_id, int(result["step"]), float(result[SCORE]))
+
+        def on_trial_complete(self, *, trial: Any, **_: Any) -> None:
+            pace.ended(trial.trial_id)
+
+        def on_trial_error(self, *, trial: Any, **_: Any) -> None:
+            pace.ended(trial.trial_id, failed=True)
+
+        def on_step_end(self, **_: Any) -> None:
+            pace.show()
+
+        def __reduce__(self) -> tuple[Any, ...]:
+            return Callback, ()  # Tune pickles what it is given, and a bar cannot travel
+
+    return Watcher()
 
 
 def _trial(values: dict[str, Value], *, base: str, parent: str | None) -> None:
