@@ -6,15 +6,24 @@ functions of (distances, recording ids, patients, seed, epoch), so that every ra
 """
 
 from hemometric.mining.ahead import Ahead
-from hemometric.mining.batch_miner import BatchMiner, MinerConfig, MiningConfig
+from hemometric.mining.batch_miner import BatchMiner, Fine
 from hemometric.mining.compared import Compared, ComparedConfig, WholeRecord
+from hemometric.mining.configs import MinerConfig, MiningConfig, measure_hash
 from hemometric.mining.hubs import HubCounter
 from hemometric.mining.label_miner import LabelMiner, LabelMinerConfig, LabelSelection, NPairMiner, Triplets
 from hemometric.mining.mined import Mined
 from hemometric.mining.miner import Miner
 from hemometric.mining.nearest_miner import NearestMiner
-from hemometric.mining.negatives import FarthestNegatives, NegativesConfig, RandomNegatives
+from hemometric.mining.negatives import FarthestNegatives, NegativesConfig, RandomNegatives, SemihardRankNegatives
+from hemometric.mining.neighbour_graph import GraphConfig, NeighbourGraph, read_graph
+from hemometric.mining.positives import (
+    GraphPositives,
+    NearestPositives,
+    PositivesConfig,
+    RandomOfNearestPositives,
+)
 from hemometric.mining.random_miner import RandomMiner
+from hemometric.mining.refinement import RefineConfig
 
 __all__ = [
     "Ahead",
@@ -22,6 +31,9 @@ __all__ = [
     "Compared",
     "ComparedConfig",
     "FarthestNegatives",
+    "Fine",
+    "GraphConfig",
+    "GraphPositives",
     "HubCounter",
     "LabelMiner",
     "LabelMinerConfig",
@@ -32,9 +44,17 @@ __all__ = [
     "MiningConfig",
     "NPairMiner",
     "NearestMiner",
+    "NearestPositives",
     "NegativesConfig",
+    "NeighbourGraph",
+    "PositivesConfig",
     "RandomMiner",
     "RandomNegatives",
+    "RandomOfNearestPositives",
+    "RefineConfig",
+    "SemihardRankNegatives",
     "Triplets",
     "WholeRecord",
+    "measure_hash",
+    "read_graph",
 ]

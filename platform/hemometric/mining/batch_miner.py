@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
-from typing import Annotated, TypeVar
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-import torch
 import torch.distributed as dist
-from pydantic import Field
 
-from hemometric.config import PLACEMENT, Config
-from hemometric.distances import Distance, DistanceConfig, DtwDistance
+from hemometric.distances import Distance
 from hemometric.ecg import Float32
-from hemometric.errors import IntegrityError
-from hemometric.mining.compared import Compared, ComparedConfig, WholeRecord
+from hemometric.errors import UsageError
+from hemometric.mining.compared import Compared
 from hemometric.mining.mined import Mined
 from hemometric.mining.miner import Miner
-from hemometric.mining.nearest_miner import NearestMiner
-from hemometric.mining.random_miner import RandomMiner
+from hemometric.mining.pairs import Int64
+from hemometric.mining.ranks import Ranks
 
-S = TypeVar("S", bound=np.generic)
-MinerConfig = Annotated[NearestMiner | RandomMiner, Field(discriminator="kind")]
+
+@dataclass(frozen=True)
+class Fine:
+    """How the nearest of each anchor are measured again.
+
+    Attributes
+    ----------
+    compared : Compared
+        What is compared then.
+    num_candidates : int
+        Of each anchor.
+    """
+
+    compared: Compared
+    num_candidates: int
 
 
 class BatchMiner:
@@ -38,8 +47,12 @@ class BatchMiner:
         Of the prepared signals that `mine` will get.
     seed : int
         Of the run.
+    fine : Fine or None
+        Measures the nearest again, by the same distance.
     threads : int or None
         For the distances; None takes what the distance takes by default.
+    params_hash : str
+        Says what its choices depend on besides the batch; every `Mined` carries it.
     """
 
     def __init__(
@@ -51,7 +64,9 @@ class BatchMiner:
         rate_hz: float,
         leads: Sequence[str],
         seed: int,
+        fine: Fine | None = None,
         threads: int | None = None,
+        params_hash: str = "",
     ) -> None:
         self.compared = compared
         self.distance = distance
@@ -59,7 +74,9 @@ class BatchMiner:
         self.rate_hz = rate_hz
         self.leads = tuple(leads)
         self.seed = seed
+        self.fine = fine
         self.threads = threads
+        self.params_hash = params_hash
 
     def warm_up(self) -> None:
         """Compile the distance, and find out before the first batch whether the preparation fits.
@@ -69,9 +86,17 @@ class BatchMiner:
         UsageError
             The preparation lacks what is to be compared.
         """
-        if self.miner.needs_distances:
-            second = np.zeros((1, len(self.leads), math.ceil(self.rate_hz)), dtype=np.float32)
-            self.distance.warm_up(self.compared(second, self.rate_hz, self.leads).shape[1])
+        if not self.miner.needs_distances:
+            return
+        second = np.zeros((1, len(self.leads), math.ceil(self.rate_hz)), dtype=np.float32)
+        num_leads = {self.compared(second, self.rate_hz, self.leads).shape[1]}
+        if self.fine is not None:
+            try:
+                num_leads.add(self.fine.compared(second, self.rate_hz, self.leads).shape[1])
+            except UsageError as error:
+                raise UsageError(str(error).replace("mining.compared", "mining.refine.compared")) from None
+        for num in sorted(num_leads):
+            self.distance.warm_up(num)
 
     def mine(
         self,
@@ -83,6 +108,8 @@ class BatchMiner:
         group: dist.ProcessGroup | None = None,
         rank: int = 0,
         world: int = 1,
+        *,
+        duplicate_groups: Sequence[str] | None = None,
     ) -> Mined:
         """Mine one global batch; every rank returns the same, and the same as one process would.
 
@@ -90,7 +117,9 @@ class BatchMiner:
         in whatever thread, over a gloo group that nothing else uses meanwhile. It gathers, re-interleaved to the
         global position ``n = i * world + rank``: a hash of the batch and a flag for each row that is not finite, what
         is compared (32 kB an ECG for 8 leads of 10 s at 100 Hz), and each rank's share of the distances (4 B bytes a
-        recording). Every unordered pair is computed once, on one rank. No gradient flows.
+        recording). Every unordered pair is computed once, on one rank. Where the nearest are measured again, what is
+        compared then is gathered too (160 kB an ECG at 500 Hz), once; each rank measures the candidates of its own
+        anchors, and their distances are gathered. No gradient flows.
 
         Parameters
         ----------
@@ -104,6 +133,8 @@ class BatchMiner:
             Which epoch's draws to take.
         group : ProcessGroup or None
             With gloo, for mining alone; None takes the default group. Not used with one rank.
+        duplicate_groups : B str, optional
+            Recordings that share one are copies of one ECG; see `pairs`.
 
         Raises
         ------
@@ -119,72 +150,41 @@ class BatchMiner:
             raise ValueError(f"rank {rank} of {world} needs positions {rank}, {rank + world}, … of a batch of {num}")
         if len(signals) != len(positions):
             raise ValueError(f"{len(signals)} signals for {len(positions)} positions")
-        if world > 1:
-            _check_agreement(recording_ids, patients, self.seed, epoch, group, world)
+        ranks = Ranks(group, rank, world)
+        ranks.check_agreement(self.seed, epoch, self.params_hash, recording_ids, patients, duplicate_groups or ())
         distances = np.zeros((num, num), dtype=np.float32)
+        refine = None
         if self.miner.needs_distances:
-            _check_finite(signals, recording_ids, group, world)
-            everyone = _gather_rows(self.compared(signals, self.rate_hz, self.leads), group, world)
-            own = self.distance.half_rows(everyone, np.asarray(positions, dtype=np.int64), threads=self.threads)
-            half = _gather_rows(own, group, world)
+            ranks.check_finite(signals, recording_ids)
+            everyone = ranks.gather(self.compared(signals, self.rate_hz, self.leads))
+            half = ranks.gather(self.distance.half_rows(everyone, positions, threads=self.threads))
             distances = half + half.T
-        return self.miner.select(distances, recording_ids, patients, self.seed, epoch)
-
-
-def _gather_rows(rows: npt.NDArray[S], group: dist.ProcessGroup | None, world: int) -> npt.NDArray[S]:
-    """Gather [b, …] of every rank to [b * world, …]: row i of rank r becomes row i * world + r."""
-    if world == 1:
-        return rows
-    local = torch.from_numpy(np.ascontiguousarray(rows))
-    parts = [torch.empty_like(local) for _ in range(world)]
-    dist.all_gather(parts, local, group=group)
-    gathered: npt.NDArray[S] = torch.stack(parts, dim=1).flatten(0, 1).numpy()
-    return gathered
-
-
-def _check_finite(signals: Float32, recording_ids: Sequence[str], group: dist.ProcessGroup | None, world: int) -> None:
-    """Ordered comparisons drop a NaN in silence; and a rank that raised alone would leave the others waiting."""
-    finite = np.asarray(np.isfinite(signals).all(axis=(1, 2)))
-    bad = np.flatnonzero(~_gather_rows(finite, group, world))
-    if len(bad):
-        named = ", ".join(recording_ids[position] for position in bad[:3])
-        raise IntegrityError(f"{len(bad)} signals of a batch are not finite (recordings {named}); prepare them again")
-
-
-def _check_agreement(
-    recording_ids: Sequence[str],
-    patients: Sequence[str],
-    seed: int,
-    epoch: int,
-    group: dist.ProcessGroup | None,
-    world: int,
-) -> None:
-    """Ranks that mine different batches would hang on shapes or, worse, train on wrong triplets."""
-    batch = "\0".join([str(seed), str(epoch), *recording_ids, *patients]).encode()
-    digest = int.from_bytes(hashlib.blake2b(batch, digest_size=8).digest(), "little", signed=True)
-    local = torch.tensor([digest])
-    parts = [torch.empty_like(local) for _ in range(world)]
-    dist.all_gather(parts, local, group=group)
-    if any(int(part) != digest for part in parts):
-        raise IntegrityError(f"the {world} ranks mine different batches in epoch {epoch}: their orders differ")
-
-
-class MiningConfig(Config):
-    """What is compared, by which distance, and who is chosen."""
-
-    compared: ComparedConfig = WholeRecord()
-    distance: DistanceConfig = DtwDistance()
-    miner: MinerConfig = NearestMiner()
-    threads: Annotated[int | None, Field(ge=1), PLACEMENT] = None
-
-    def build(self, *, rate_hz: float, leads: Sequence[str], seed: int) -> BatchMiner:
-        """Give the miner of batches of signals prepared at `rate_hz` with `leads`."""
-        return BatchMiner(
-            self.compared.build(),
-            self.distance.build(),
-            self.miner.build(),
-            rate_hz=rate_hz,
-            leads=leads,
-            seed=seed,
-            threads=self.threads,
+            if self.fine is not None:
+                refine = _Refining(self, self.fine, signals, positions, ranks)
+        mined = self.miner.select(
+            distances, recording_ids, patients, self.seed, epoch, duplicate_groups=duplicate_groups, refine=refine
         )
+        return replace(mined, params_hash=self.params_hash)
+
+
+class _Refining:
+    """Measures the candidates of one batch; see `refinement.Refine`."""
+
+    def __init__(self, work: BatchMiner, fine: Fine, signals: Float32, positions: Int64, ranks: Ranks) -> None:
+        self._work = work
+        self._fine = fine
+        self._signals = signals
+        self._positions = positions
+        self._ranks = ranks
+
+    @property
+    def num_candidates(self) -> int:
+        return self._fine.num_candidates
+
+    def __call__(self, candidates: Int64) -> Float32:
+        work = self._work
+        everyone = self._ranks.gather(self._fine.compared(self._signals, work.rate_hz, work.leads))
+        own = np.full_like(candidates, -1)
+        own[self._positions] = candidates[self._positions]
+        measured = work.distance.refine(everyone, own, threads=work.threads)
+        return self._ranks.gather(measured[self._positions])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -17,11 +18,19 @@ class Mined:
     anchors, positives, negatives : int64 [triplet]
         Positions in the global batch; together the `indices_tuple` of pytorch-metric-learning.
     distances : float32 [B, B]
-        Mined distances, squared, after scaling; symmetric. Smaller is more alike.
+        From each anchor (row): mined distances, squared, after scaling. Smaller is more alike. Symmetric, unless
+        candidates were refined: each row then has an order of its own (see `mining.refinement`).
     valid : bool [B, B]
         Pairs that may attract: two different recordings.
     repels : bool [B, B]
         Pairs that may repel: recordings of two different patients. A subset of `valid`.
+    recording_ids : B str
+        Whose positions these are. Positions mean nothing in any other batch: whoever uses them compares.
+    params_hash : str
+        What they were chosen by; see `BatchMiner.params_hash`. Empty where a miner was asked without one.
+    fallbacks : mapping of int
+        How many recordings of the batch were treated otherwise than asked for, by what they lacked: a positive from
+        the ``graph``, a ``scale`` from the archive, a usable ``beat``.
     """
 
     anchors: Tensor
@@ -30,6 +39,9 @@ class Mined:
     distances: Tensor
     valid: Tensor
     repels: Tensor
+    recording_ids: tuple[str, ...]
+    params_hash: str = ""
+    fallbacks: Mapping[str, int] = field(default_factory=dict)
 
     def as_tuple(self) -> tuple[Tensor, Tensor, Tensor]:
         """Give (anchors, positives, negatives), as pytorch-metric-learning's losses take them."""
@@ -42,7 +54,8 @@ class Mined:
 
     def to(self, device: torch.device | str) -> Mined:
         """Give the same on another device."""
-        return Mined(
+        return replace(
+            self,
             anchors=self.anchors.to(device),
             positives=self.positives.to(device),
             negatives=self.negatives.to(device),

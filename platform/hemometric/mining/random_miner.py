@@ -9,9 +9,12 @@ from hemometric.config import Config
 from hemometric.ecg import Float32
 from hemometric.mining import draws
 from hemometric.mining.mined import Mined
-from hemometric.mining.miner import Miner, nearest_positive_triplets
+from hemometric.mining.miner import Miner, mined_triplets
 from hemometric.mining.negatives import UniformPick
+from hemometric.mining.neighbour_graph import NeighbourGraph
 from hemometric.mining.pairs import pairs
+from hemometric.mining.positives import NearestPick
+from hemometric.mining.refinement import Refine
 
 
 class RandomSelection:
@@ -33,12 +36,14 @@ class RandomSelection:
         patients: Sequence[str],
         seed: int,
         epoch: int,
+        *,
+        duplicate_groups: Sequence[str] | None = None,
+        refine: Refine | None = None,  # noqa: ARG002
     ) -> Mined:
         """Choose triplets; see `Miner.select`."""
         drawn = draws.pair_numbers(seed, epoch, recording_ids)
-        return nearest_positive_triplets(
-            drawn, pairs(recording_ids, patients), recording_ids, UniformPick(), seed, epoch
-        )
+        eligible = pairs(recording_ids, patients, duplicate_groups)
+        return mined_triplets(drawn, eligible, recording_ids, NearestPick(), UniformPick(), seed, epoch, {})
 
 
 class RandomMiner(Config):
@@ -46,6 +51,11 @@ class RandomMiner(Config):
 
     kind: Literal["random"] = "random"
 
-    def build(self) -> Miner:
+    @property
+    def wants_graph(self) -> bool:
+        """No: it knows nothing."""
+        return False
+
+    def build(self, graph: NeighbourGraph | None = None) -> Miner:  # noqa: ARG002 - as the others
         """Give the miner."""
         return RandomSelection()

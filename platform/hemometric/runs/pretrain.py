@@ -50,11 +50,17 @@ def run(config: PretrainRun) -> list[str]:
     list of str
         What to tell the person who asked.
     """
-    identity = run_identity(config, checked_corpus(config).hash)
+    identity = identity_of(config, checked_corpus(config).hash)
     if not is_finished(config.out, identity):
         with run_folder(config, identity), open_trackers(config, identity, name="pretrain") as tracker:
             pretrain(config, hooks=Hooks(tracker=tracker, progress=progress_on("pretrain")))
     return finished_lines(config.out)
+
+
+def identity_of(config: PretrainRun, corpus_hash: str) -> str:
+    """Say which run this is; a graph of neighbours, like a corpus, is known by its hash and not by its place."""
+    graph = config.mining.graph
+    return run_identity(config, corpus_hash, "" if graph is None else graph.read_hash())
 
 
 def pretrain(config: PretrainRun, world: World | None = None, hooks: Hooks | None = None) -> None:
@@ -73,7 +79,7 @@ def pretrain(config: PretrainRun, world: World | None = None, hooks: Hooks | Non
     torch.manual_seed(config.seed)
     encoder = config.encoder.build(len(config.preparation.leads))
     learner = Learner(encoder, config.objective.build(), seed=config.seed)
-    miner = config.mining.build(rate_hz=config.preparation.rate_hz, leads=config.preparation.leads, seed=config.seed)
+    miner = miner_of(config, cache)
     miner.warm_up()
     hubs = HubCounter()
     outcome = fit_run(
@@ -82,7 +88,7 @@ def pretrain(config: PretrainRun, world: World | None = None, hooks: Hooks | Non
         feed_of(config, cache, rows, world, miner=miner, hubs=hubs),
         corpus,
         hooks,
-        identity=run_identity(config, corpus.hash),
+        identity=identity_of(config, corpus.hash),
         validate=_validation(config, cache, miner, hubs),
     )
     if not world.is_main:
@@ -100,6 +106,19 @@ def pretrain(config: PretrainRun, world: World | None = None, hooks: Hooks | Non
         provenance=provenance(config, corpus, config.num_steps),
         metrics=lasting(outcome.losses, outcome.validations[-1][1] if outcome.validations else {}),
     )
+
+
+def miner_of(config: PretrainRun, cache: Cache) -> BatchMiner:
+    """Give the miner of a run's batches; of a neighbour graph it sees what lies between the cache's recordings.
+
+    Raises
+    ------
+    UsageError, IntegrityError
+        See `MiningConfig.read_graph`.
+    """
+    graph = config.mining.read_graph(cache.recording_ids.tolist())
+    preparation = config.preparation
+    return config.mining.build(rate_hz=preparation.rate_hz, leads=preparation.leads, seed=config.seed, graph=graph)
 
 
 def _validation(

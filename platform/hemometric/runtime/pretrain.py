@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from hemometric.runs.base import run_folder
 from hemometric.runs.outcome import finished_lines
-from hemometric.runs.pretrain import PretrainRun, pretrain
-from hemometric.runs.training import checked_corpus, is_finished, run_identity
+from hemometric.runs.pretrain import PretrainRun, identity_of, pretrain
+from hemometric.runs.training import checked_corpus, is_finished
 from hemometric.runtime.session import session
 from hemometric.runtime.train import train_on_ray
 
 
 def run(config: PretrainRun) -> list[str]:
     """Pretrain on ``config.workers`` workers; a finished run is a no-op."""
-    identity = run_identity(config, checked_corpus(config).hash)
+    identity = identity_of(config, checked_corpus(config).hash)
     if not is_finished(config.out, identity):
         with run_folder(config, identity), session():
             train_on_ray(pretrain, config, identity=identity, name="pretrain")

@@ -101,6 +101,7 @@ def make_batch(step: int, rank: int = 0, size: int = 1, *, targets: bool = False
         distances=torch.zeros(BATCH, BATCH),
         valid=different,
         repels=different,
+        recording_ids=ids,
     )
     return TrainingBatch(
         step=step,

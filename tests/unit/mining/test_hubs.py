@@ -16,6 +16,7 @@ def mined(positives: list[int], negatives: list[int], num: int) -> Mined:
         distances=torch.zeros(num, num),
         valid=~torch.eye(num, dtype=torch.bool),
         repels=~torch.eye(num, dtype=torch.bool),
+        recording_ids=tuple(f"r{i}" for i in range(num)),
     )
 
 

@@ -11,15 +11,21 @@ import pytest
 import torch
 from pytorch_metric_learning.losses import TripletMarginLoss
 
+from hemometric.errors import UsageError
 from hemometric.mining import (
     FarthestNegatives,
+    GraphPositives,
     Mined,
     Miner,
     MinerConfig,
     NearestMiner,
     NegativesConfig,
+    NeighbourGraph,
+    PositivesConfig,
     RandomMiner,
     RandomNegatives,
+    RandomOfNearestPositives,
+    SemihardRankNegatives,
 )
 from hemometric.mining.pairs import pairs
 
@@ -30,9 +36,11 @@ CATALOGUE = {
     "nearest farthest": NearestMiner(negatives=FarthestNegatives(k=2)),
     "nearest local": NearestMiner(scaling="local", scaling_neighbour=4),
     "nearest local farthest": NearestMiner(negatives=FarthestNegatives(k=3), scaling="local", scaling_neighbour=4),
+    "near random": NearestMiner(positives=RandomOfNearestPositives(k=3)),
+    "near semihard": NearestMiner(positives=RandomOfNearestPositives(k=2), negatives=SemihardRankNegatives(k=4)),
+    "graph archive": NearestMiner(positives=GraphPositives(k=6), scaling="archive", scaling_neighbour=3),
     "random": RandomMiner(),
 }
-ALL = pytest.mark.parametrize("miner", [config.build() for config in CATALOGUE.values()], ids=list(CATALOGUE))
 
 
 class Batch:
@@ -74,8 +82,30 @@ def triplets(mined: Mined) -> list[tuple[int, int, int]]:
 def test_the_catalogue_holds_every_kind() -> None:
     kinds = {config.kind for config in CATALOGUE.values()}
     assert kinds == {member.model_fields["kind"].default for member in get_args(get_args(MinerConfig)[0])}
-    negatives = {config.negatives.kind for config in CATALOGUE.values() if isinstance(config, NearestMiner)}
-    assert negatives == {member.model_fields["kind"].default for member in get_args(get_args(NegativesConfig)[0])}
+    nearest = [config for config in CATALOGUE.values() if isinstance(config, NearestMiner)]
+    for union, shown in (
+        (NegativesConfig, {config.negatives.kind for config in nearest}),
+        (PositivesConfig, {config.positives.kind for config in nearest}),
+    ):
+        assert shown == {member.model_fields["kind"].default for member in get_args(get_args(union)[0])}
+    scalings = get_args(NearestMiner.model_fields["scaling"].annotation)
+    assert {config.scaling for config in nearest} == set(scalings)
+
+
+def graph_of(recording_ids: list[str], num_neighbours: int = 8) -> NeighbourGraph:
+    """A graph over recordings that have nothing in common but their names."""
+    names = np.unique([name.encode() for name in recording_ids])
+    rng = np.random.default_rng(0)
+    ends = [
+        rng.choice(np.delete(np.arange(len(names)), node), num_neighbours, replace=False) for node in range(len(names))
+    ]
+    distances = np.sort(rng.uniform(1, 9, (len(names), num_neighbours)), axis=1).astype(np.float32)
+    starts = np.arange(len(names) + 1, dtype=np.int64) * num_neighbours
+    return NeighbourGraph(names, starts, np.concatenate(ends).astype(np.int64), distances.ravel(), "somehow")
+
+
+GRAPH = graph_of([name for seed in range(10) for name in Batch(seed).recording_ids])
+ALL = pytest.mark.parametrize("miner", [config.build(GRAPH) for config in CATALOGUE.values()], ids=list(CATALOGUE))
 
 
 @ALL
@@ -197,10 +227,113 @@ def test_farthest_negatives_are_among_the_k_farthest_recordings_and_each_of_them
     assert sum(len(ids) == 3 for ids in seen.values()) >= 20
 
 
-def test_fewer_candidates_than_k_are_enough() -> None:
-    miner = NearestMiner(negatives=FarthestNegatives(k=5)).build()
+@pytest.mark.parametrize("negatives", [FarthestNegatives(k=5), SemihardRankNegatives(skip=9, k=5)])
+def test_fewer_candidates_than_k_are_enough(negatives: FarthestNegatives | SemihardRankNegatives) -> None:
+    miner = NearestMiner(positives=RandomOfNearestPositives(k=5), negatives=negatives).build()
     mined = miner.select(np.ones((3, 3), np.float32), ["a", "b", "c"], ["p", "q", "r"], 0, 0)
     assert mined.num_triplets == 3
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_random_positives_are_among_the_k_nearest_recordings_and_each_of_them_occurs(ties: bool) -> None:
+    batch = Batch(6, ties=ties)
+    miner = NearestMiner(positives=RandomOfNearestPositives(k=3)).build()
+    seen: dict[int, set[str]] = {anchor: set() for anchor in range(24)}
+    for epoch in range(60):
+        for anchor, positive, _ in triplets(batch.select(miner, epoch=epoch)):
+            seen[anchor].add(batch.recording_ids[positive])
+    for anchor, positives in seen.items():
+        others = {name: j for j, name in enumerate(batch.recording_ids) if name != batch.recording_ids[anchor]}
+        nearest = sorted(others, key=lambda name: (batch.distances[anchor, others[name]], name))
+        assert positives == set(nearest[:3])
+
+
+@pytest.mark.parametrize("skip", [0, 3])
+def test_semihard_negatives_are_ranked_behind_the_positive_after_those_left_out(skip: int) -> None:
+    batch = Batch(6)
+    miner = NearestMiner(negatives=SemihardRankNegatives(skip=skip, k=4)).build()
+    seen: dict[int, set[str]] = {anchor: set() for anchor in range(24)}
+    for epoch in range(80):
+        for anchor, positive, negative in triplets(batch.select(miner, epoch=epoch)):
+            assert batch.distances[anchor, negative] > batch.distances[anchor, positive]
+            seen[anchor].add(batch.recording_ids[negative])
+    for anchor, negatives in seen.items():
+        nearest = min(
+            (j for j in range(24) if batch.recording_ids[j] != batch.recording_ids[anchor]),
+            key=lambda j: batch.distances[anchor, j],
+        )
+        behind = {
+            batch.recording_ids[j]
+            for j in range(24)
+            if batch.patients[j] != batch.patients[anchor]
+            and batch.distances[anchor, j] > batch.distances[anchor, nearest]
+        }
+        ranked = sorted(behind, key=lambda name: batch.distances[anchor, batch.recording_ids.index(name)])
+        assert negatives == set(ranked[skip : skip + 4])
+
+
+def test_with_few_behind_the_positive_fewer_are_left_out_and_with_none_the_farthest_remain() -> None:
+    # Anchor a; its positive is forced by patients and distances below.
+    distances = np.abs(np.subtract.outer(np.arange(6), np.arange(6))).astype(np.float32)
+    pick = SemihardRankNegatives(skip=3, k=2).build().pick
+    everyone = np.arange(1, 6)
+    chosen = {pick(distances[0], np.delete(everyone, 1), 2, 0, epoch, "a") for epoch in range(40)}
+    assert chosen == {4, 5}  # three are behind the positive 2: one is left out, not three
+    chosen = {pick(distances[0], everyone[:-1], 5, 0, epoch, "a") for epoch in range(40)}
+    assert chosen == {3, 4}
+
+
+def test_duplicates_of_one_ecg_neither_attract_nor_repel_each_other_nor_the_positive() -> None:
+    # b is a copy of a under another name and patient; c is the positive of both, d a copy of c.
+    distances = np.array(
+        [[0, 0, 1, 1, 4], [0, 0, 1, 1, 4], [1, 1, 0, 0, 9], [1, 1, 0, 0, 9], [4, 4, 9, 9, 0]], np.float32
+    )
+    ids, groups = list("abcde"), ["x", "x", "y", "y", "z"]
+    for config in CATALOGUE.values():
+        mined = config.build(GRAPH).select(distances, ids, ids, 0, 0, duplicate_groups=groups)
+        assert mined.num_triplets == 5
+        for anchor, positive, negative in triplets(mined):
+            assert len({groups[anchor], groups[positive], groups[negative]}) == 3
+        assert not mined.valid[0, 1]
+        assert not mined.repels[2, 3]
+    assert triplets(NearestMiner().build().select(distances, ids, ids, 0, 0))[0][:2] == (0, 1)
+
+
+def test_positives_come_from_the_graph_where_its_neighbours_sit_in_the_batch() -> None:
+    batch = Batch(3)
+    miner = NearestMiner(positives=GraphPositives(k=2)).build(GRAPH)
+    seen: dict[int, set[str]] = {anchor: set() for anchor in range(24)}
+    for epoch in range(40):
+        mined = batch.select(miner, epoch=epoch)
+        for anchor, positive, _ in triplets(mined):
+            seen[anchor].add(batch.recording_ids[positive])
+    plain = {anchor: positive for anchor, positive, _ in triplets(batch.select(NearestMiner().build()))}
+    num_fallbacks = 0
+    for anchor, name in enumerate(batch.recording_ids):
+        first = [GRAPH.names[node].decode() for node in GRAPH.neighbours(int(GRAPH.nodes([name])[0]), 2)]
+        here = set(first) & set(batch.recording_ids)
+        num_fallbacks += not here
+        assert seen[anchor] == (here or {batch.recording_ids[plain[anchor]]})
+    assert mined.fallbacks == {"graph": num_fallbacks}
+    assert 0 < num_fallbacks < 24
+
+
+def test_a_graph_of_strangers_is_the_nearest_of_the_batch_and_counted() -> None:
+    batch = Batch(3)
+    strangers = graph_of([f"x{i}" for i in range(20)])
+    mined = batch.select(NearestMiner(positives=GraphPositives(), scaling="archive").build(strangers))
+    plain = batch.select(NearestMiner(scaling="local").build())
+    assert mined.fallbacks == {"graph": 24, "scale": 24}
+    assert triplets(mined) == triplets(plain)
+    assert torch.equal(mined.distances, plain.distances)
+    assert plain.fallbacks == {}
+
+
+def test_what_wants_a_graph_says_so() -> None:
+    for config in (NearestMiner(positives=GraphPositives()), NearestMiner(scaling="archive")):
+        assert config.wants_graph
+        with pytest.raises(UsageError, match=r"set mining\.graph\.path"):
+            config.build()
 
 
 def test_random_negatives_are_uniform_over_the_rest() -> None:
@@ -258,9 +391,11 @@ def test_what_is_no_matrix_of_distances_is_refused(distances: Float32, message: 
         NearestMiner().build().select(distances, ["a", "b", "c"], ["p", "q", "r"], 0, 0)
 
 
-def test_one_patient_for_each_recording() -> None:
+def test_one_patient_and_one_group_for_each_recording() -> None:
     with pytest.raises(ValueError, match="3 recording ids but 2 patients"):
         pairs(["a", "b", "c"], ["p", "q"])
+    with pytest.raises(ValueError, match="3 recording ids but 2 groups"):
+        pairs(["a", "b", "c"], ["p", "q", "r"], ["x", "y"])
 
 
 def test_a_batch_too_small_for_its_scale_is_said_once(caplog: pytest.LogCaptureFixture) -> None:

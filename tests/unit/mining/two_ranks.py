@@ -23,6 +23,9 @@ from hemometric.mining import (
     MiningConfig,
     NearestMiner,
     RandomMiner,
+    RandomOfNearestPositives,
+    RefineConfig,
+    SemihardRankNegatives,
     WholeRecord,
 )
 
@@ -35,6 +38,18 @@ CONFIGS = (
         threads=1,
     ),
     MiningConfig(miner=RandomMiner(), threads=1),
+    MiningConfig(
+        compared=WholeRecord(rate_hz=25),
+        distance=DtwDistance(window=0.1),
+        miner=NearestMiner(
+            positives=RandomOfNearestPositives(k=2),
+            negatives=SemihardRankNegatives(skip=1, k=3),
+            scaling="local",
+            scaling_neighbour=4,
+        ),
+        refine=RefineConfig(compared=WholeRecord(rate_hz=100), candidates=3),
+        threads=1,
+    ),
 )
 NUM = (12, 18, 18, 6)
 """Recordings of each batch; the third is the second in another order."""

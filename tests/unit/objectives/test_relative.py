@@ -65,7 +65,7 @@ def test_by_hand_the_nearer_attracts_and_only_the_farther_repels() -> None:
     pairs = ~torch.eye(3, dtype=torch.bool)
     distances = torch.tensor([[0.0, 1.0, 2.0], [1.0, 0.0, 1.0], [2.0, 1.0, 0.0]])
     none = torch.zeros(0, dtype=torch.int64)
-    mined = Mined(none, none, none, distances, pairs, pairs)
+    mined = Mined(none, none, none, distances, pairs, pairs, tuple("abc"))
     z = torch.tensor([[1.0, 0.0], [0.6, 0.8], [-1.0, 0.0]], requires_grad=True)
     loss, parts = RelativeObjective(temperature=1.0).build()(z, mined)
     # Anchor 0: to 1 (cosine .6) against 2 (-1); anchor 2: to 1 (-.6) against 0 (-1); anchor 1 has equals, none farther.
@@ -104,7 +104,7 @@ def test_a_batch_sorted_by_distance_scores_better_than_one_sorted_against_it() -
     distances = (angle[:, None] - angle[None, :]).square().float()
     pairs = ~torch.eye(8, dtype=torch.bool)
     none = torch.zeros(0, dtype=torch.int64)
-    right = Mined(none, none, none, distances, pairs, pairs)
+    right = Mined(none, none, none, distances, pairs, pairs, tuple("abcdefgh"))
     wrong = replace(right, distances=distances.max() - distances)
     objective = RelativeObjective().build()
     assert objective(z, right)[0].item() < objective(z, wrong)[0].item() - 1
@@ -118,7 +118,7 @@ def test_a_patients_other_recording_is_never_pushed_away() -> None:
     repels[0, 1] = repels[1, 0] = False
     none = torch.zeros(0, dtype=torch.int64)
     z = embeddings(3)
-    loss, parts = RelativeObjective().build()(z, Mined(none, none, none, distances, valid, repels))
+    loss, parts = RelativeObjective().build()(z, Mined(none, none, none, distances, valid, repels, tuple("abc")))
     assert loss.item() == 0
     assert float(parts["num_terms"]) == 0
 
@@ -141,7 +141,8 @@ def test_without_pairs_the_loss_is_zero_with_a_gradient_of_zero() -> None:
     nothing = torch.zeros(4, 4, dtype=torch.bool)
     none = torch.zeros(0, dtype=torch.int64)
     z = embeddings(4)
-    loss, parts = RelativeObjective().build()(z, Mined(none, none, none, torch.zeros(4, 4), nothing, nothing))
+    mined = Mined(none, none, none, torch.zeros(4, 4), nothing, nothing, tuple("abcd"))
+    loss, parts = RelativeObjective().build()(z, mined)
     loss.backward()
     assert loss.item() == 0
     assert z.grad is not None

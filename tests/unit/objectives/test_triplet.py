@@ -22,7 +22,9 @@ def embeddings(seed: int = 0) -> Tensor:
 def mined(triplets: list[tuple[int, int, int]], num: int = 6) -> Mined:
     columns = torch.tensor(triplets, dtype=torch.int64).reshape(-1, 3)
     pairs = ~torch.eye(num, dtype=torch.bool)
-    return Mined(columns[:, 0], columns[:, 1], columns[:, 2], torch.zeros(num, num), pairs, pairs)
+    return Mined(
+        columns[:, 0], columns[:, 1], columns[:, 2], torch.zeros(num, num), pairs, pairs, tuple("abcdef"[:num])
+    )
 
 
 def distance(a: Tensor, b: Tensor, *, squared: bool, normalised: bool) -> float:
