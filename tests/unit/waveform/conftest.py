@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 
 from hemometric.ecg import LEADS, Recording
+from hemometric.synthesis import SynthesisConfig, generate
+from hemometric.synthesis.render import dipole
+from hemometric.synthesis.rhythm import Rhythm
 
 Ecg = Callable[..., np.ndarray]
 Record = Callable[..., Recording]
@@ -40,5 +43,26 @@ def record() -> Record:
 
     def make(signal: np.ndarray, rate_hz: float = 500.0, leads: tuple[str, ...] = LEADS) -> Recording:
         return Recording.from_millivolts(signal, key="folder/record", rate_hz=rate_hz, leads=leads)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def heart() -> Callable[..., np.ndarray]:
+    """Make float32 [8, sample] mV, noiseless, of a generated patient whose QRS begin at the given seconds."""
+
+    def make(onsets_s: np.ndarray, patient: int = 0, rate_hz: float = 500.0, duration_s: float = 10.0) -> np.ndarray:
+        (visit, *_) = generate(SynthesisConfig(num_patients=patient + 1), [patient])
+        onsets_ms = 1000.0 * np.asarray(onsets_s)
+        intervals = np.diff(onsets_ms, prepend=2 * onsets_ms[0] - onsets_ms[1])
+        beats = dipole(
+            visit.heartbeat,
+            Rhythm(onsets_ms, intervals, breath_hz=0.25, breath_phase=0.0),
+            qt_ms=visit.truth.qt_ms,
+            mean_rr_ms=float(np.median(intervals)),
+            num_samples=round(rate_hz * duration_s),
+            rate_hz=rate_hz,
+        )
+        return (visit.leads_matrix @ beats).astype(np.float32)
 
     return make
