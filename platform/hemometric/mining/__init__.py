@@ -8,9 +8,11 @@ functions of (distances, recording ids, patients, seed, epoch), so that every ra
 from hemometric.mining.ahead import Ahead
 from hemometric.mining.batch_miner import BatchMiner, Fine
 from hemometric.mining.compared import Compared, ComparedConfig, WholeRecord
-from hemometric.mining.configs import MinerConfig, MiningConfig, measure_hash
+from hemometric.mining.configs import LabelMinerConfig, MinerConfig, MiningConfig, measure_hash
+from hemometric.mining.hard_label_miner import SemihardMiner, SofthardMiner
 from hemometric.mining.hubs import HubCounter
-from hemometric.mining.label_miner import LabelMiner, LabelMinerConfig, LabelSelection, NPairMiner, Triplets
+from hemometric.mining.label_miner import LabelMiner, NPairMiner
+from hemometric.mining.label_selection import LabelSelection, Triplets
 from hemometric.mining.mined import Mined
 from hemometric.mining.miner import Miner
 from hemometric.mining.nearest_miner import NearestMiner
@@ -52,7 +54,9 @@ __all__ = [
     "RandomNegatives",
     "RandomOfNearestPositives",
     "RefineConfig",
+    "SemihardMiner",
     "SemihardRankNegatives",
+    "SofthardMiner",
     "Triplets",
     "WholeRecord",
     "measure_hash",

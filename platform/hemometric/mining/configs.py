@@ -14,12 +14,15 @@ from hemometric.distances import DistanceConfig, DtwDistance
 from hemometric.errors import UsageError
 from hemometric.mining.batch_miner import BatchMiner, Fine
 from hemometric.mining.compared import ComparedConfig, WholeRecord
+from hemometric.mining.hard_label_miner import SemihardMiner, SofthardMiner
+from hemometric.mining.label_miner import LabelMiner, NPairMiner
 from hemometric.mining.nearest_miner import NearestMiner
 from hemometric.mining.neighbour_graph import GraphConfig, NeighbourGraph
 from hemometric.mining.random_miner import RandomMiner
 from hemometric.mining.refinement import RefineConfig
 
 MinerConfig = Annotated[NearestMiner | RandomMiner, Field(discriminator="kind")]
+LabelMinerConfig = Annotated[LabelMiner | NPairMiner | SemihardMiner | SofthardMiner, Field(discriminator="kind")]
 
 
 class MiningConfig(Config):

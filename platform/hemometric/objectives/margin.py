@@ -47,7 +47,7 @@ class MarginLoss(nn.Module):
     def of_triplets(self, z_all: Tensor, triplets: Triplets) -> tuple[Tensor, dict[str, Tensor]]:
         """Compute the loss of any triplets; see `forward`."""
         check_embeddings(z_all)
-        z_all = z_all if self.normalised else centred(z_all)
+        z_all = self._ready(z_all)
         anchors, positives, negatives = (positions.to(z_all.device) for positions in triplets)
         loss: Tensor = self.loss(z_all, indices_tuple=(anchors, positives, negatives))
         for parameter in self.parameters():
@@ -63,6 +63,16 @@ class MarginLoss(nn.Module):
                 "num_triplets": torch.tensor(float(num), device=z_all.device),
             }
         return loss, parts
+
+    def distances(self, z_all: Tensor) -> Tensor:
+        """Give the distances [B, B] that the loss compares, without gradient: what hard miners look at."""
+        check_embeddings(z_all)
+        with torch.no_grad():
+            measured: Tensor = self.loss.distance(self._ready(z_all))
+        return measured
+
+    def _ready(self, z_all: Tensor) -> Tensor:
+        return z_all if self.normalised else centred(z_all)
 
 
 class MarginObjective(Config):

@@ -87,7 +87,8 @@ class SupervisedLoss(nn.Module):
         task, parts = self._task(outputs_all, targets_all)
         loss = task
         if self.metric is not None:
-            triplets = self.miner.select(targets_all, recording_ids, patients, seed, epoch)
+            distances = self.metric.distances(z_all) if self.miner.needs_distances else None
+            triplets = self.miner.select(targets_all, recording_ids, patients, seed, epoch, distances)
             metric, metric_parts = self.metric.of_triplets(z_all, triplets)
             loss = self.alpha * metric + task
             parts |= {"metric": metric.detach()} | {f"metric_{name}": value for name, value in metric_parts.items()}
@@ -142,7 +143,8 @@ class SupervisedObjective(Config):
     metric : config
         The metric loss on the embedding, or none.
     miner : config
-        Chooses its triplets by the label.
+        Chooses its triplets by the label, and for ``semihard`` and ``softhard`` by where the embeddings of the global
+        batch lie now.
     task_loss : "rmse", "mse" or "bce"
         Of the head's outputs: root mean square or mean square error over the labelled recordings of the global
         batch, on the standardised scale, or binary cross-entropy with logits.
@@ -179,9 +181,10 @@ class SupervisedObjective(Config):
         if threshold is not None and not is_classification:
             raise ValueError(f"task_loss {self.task_loss} takes no threshold; use bce to learn above against below it")
         by_class = is_classification and threshold is None
+        margin = 0.0 if self.metric.kind == "none" else self.metric.margin
         return SupervisedLoss(
             self.metric.build(),
-            self.miner.build(tolerance=0.0) if by_class else self.miner.build(),
+            self.miner.build(tolerance=0.0 if by_class else None, margin=margin),
             alpha=self.alpha,
             task_loss=self.task_loss,
             scale_mean=scale_mean,

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hemometric.config import decode
 from hemometric.errors import UsageError
-from hemometric.mining import LabelMiner, NPairMiner
+from hemometric.mining import LabelMiner, NPairMiner, SemihardMiner, SofthardMiner
 from hemometric.objectives import MarginObjective, NoMetric, SupervisedObjective, TripletObjective
 
 NUM = 20
@@ -67,6 +67,21 @@ def test_alpha_weighs_the_metric_loss_of_label_triplets(
     assert expected.item() > 0
     assert float(parts["metric"]) == pytest.approx(expected.item())
     assert loss.item() == pytest.approx(float(parts["task"]) + alpha * expected.item(), rel=1e-9)
+    assert float(parts["metric_num_triplets"]) > 5
+
+
+@pytest.mark.parametrize("metric", [TripletObjective(normalised=True), MarginObjective()], ids=["triplet", "margin"])
+@pytest.mark.parametrize("miner", [SemihardMiner(), SofthardMiner()], ids=["semihard", "softhard"])
+def test_hard_miners_see_the_distances_that_the_metric_loss_compares(
+    metric: TripletObjective | MarginObjective, miner: SemihardMiner | SofthardMiner
+) -> None:
+    _, parts = run(SupervisedObjective(metric=metric, miner=miner), epoch=3)
+    z, _, targets = data()
+    unit = z / z.norm(dim=1, keepdim=True) if metric.normalised else z
+    far = torch.cdist(unit, unit) ** (2 if metric.squared else 1)
+    triplets = miner.build(margin=metric.margin).select(targets, IDS, PATIENTS, 0, 3, far)
+    expected, _ = metric.build().of_triplets(z, triplets)
+    assert float(parts["metric"]) == pytest.approx(expected.item())
     assert float(parts["metric_num_triplets"]) > 5
 
 

@@ -15,7 +15,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from hemometric.mining import Mined, NearestMiner
+from hemometric.mining import Mined, NearestMiner, SemihardMiner, SofthardMiner
 from hemometric.objectives import (
     MarginObjective,
     NoMetric,
@@ -37,6 +37,8 @@ SUPERVISED = {
     "mse without metric": SupervisedObjective(metric=NoMetric(), task_loss="mse"),
     "rmse with margin": SupervisedObjective(metric=MarginObjective()),
     "bce": SupervisedObjective(task_loss="bce"),
+    "semihard": SupervisedObjective(miner=SemihardMiner(tolerance_mmhg=6.0, margin=9.0)),
+    "softhard with margin": SupervisedObjective(miner=SofthardMiner(tolerance_mmhg=6.0), metric=MarginObjective()),
 }
 
 
