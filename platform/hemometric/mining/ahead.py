@@ -23,22 +23,30 @@ class _Shelf(Generic[T]):
         # Re-entrant: the garbage collector may stop the maker from within either thread, at any allocation.
         self.changed = threading.Condition(threading.RLock())
         self.items: deque[tuple[T, None] | tuple[None, BaseException]] = deque()
+        self.num_quiet = 0  # of the items
         self.stopped = False
         self.finished = False
+        self.making_s = 0.0  # all that was made
+        self.began_s: float | None = None  # what is being made
+
+    @property
+    def is_full(self) -> bool:
+        return len(self.items) >= self.depth + self.num_quiet
 
     def stop(self) -> None:
         with self.changed:
             self.stopped = True
             self.items.clear()
+            self.num_quiet = 0
             self.changed.notify_all()
 
 
 class Ahead(Generic[T]):
     """Iterate over ``make(start), make(start + 1) … make(stop - 1)``, each made while the one before is in use.
 
-    At most `depth` items are made and not yet taken. An exception of `make` is raised here, in place of its item;
-    nothing follows it. An interrupt while waiting loses no item. The thread ends with the last item, with
-    `close`, or when the iterator is no longer referred to (`make` must not refer to it).
+    At most `depth` items are made and not yet taken, and one more behind a quiet one. An exception of `make` is raised
+    here, in place of its item; nothing follows it. An interrupt while waiting loses no item. The thread ends with the
+    last item, with `close`, or when the iterator is no longer referred to (`make` must not refer to it).
 
     When NOT to use it: for a `make` that holds the GIL throughout; it would only slow its user down.
 
@@ -50,6 +58,9 @@ class Ahead(Generic[T]):
         The first item, and the one after the last; `stop` None goes on for ever.
     depth : int
         How many items ahead.
+    quiet : function of int
+        Items during whose use nothing should be made, so that their user can be timed without a neighbour: the next
+        one is made before the quiet one is taken, if there is time for both.
 
     Attributes
     ----------
@@ -57,13 +68,24 @@ class Ahead(Generic[T]):
         Seconds that the user has waited for items in all; the first item is always waited for.
     """
 
-    def __init__(self, make: Callable[[int], T], start: int, stop: int | None, depth: int = 1) -> None:
+    def __init__(
+        self,
+        make: Callable[[int], T],
+        start: int,
+        stop: int | None,
+        depth: int = 1,
+        quiet: Callable[[int], bool] = lambda _: False,
+    ) -> None:
         if depth < 1:
             raise ValueError(f"depth is {depth}; at least one item must be made ahead")
         self.stalled_s = 0.0
         self._shelf: _Shelf[T] = _Shelf(depth)
+        self._quiet = quiet
+        self._next = start
         # A daemon: an interpreter that exits does not wait for a `make` that hangs in a collective.
-        self._thread = threading.Thread(target=_fill, args=(self._shelf, make, start, stop), name="ahead", daemon=True)
+        self._thread = threading.Thread(
+            target=_fill, args=(self._shelf, make, start, stop, quiet), name="ahead", daemon=True
+        )
         self._finalizer = weakref.finalize(self, self._shelf.stop)
         self._thread.start()
 
@@ -80,6 +102,8 @@ class Ahead(Generic[T]):
                 if not shelf.items:
                     raise StopIteration
                 value, error = shelf.items.popleft()
+                shelf.num_quiet -= self._quiet(self._next)
+                self._next += 1
                 shelf.changed.notify_all()
         finally:
             self.stalled_s += time.perf_counter() - began
@@ -89,6 +113,13 @@ class Ahead(Generic[T]):
         if isinstance(error, StopIteration):
             raise RuntimeError("making an item ahead raised StopIteration") from error  # noqa: TRY004 - no type is wrong
         raise error
+
+    @property
+    def making_s(self) -> float:
+        """Seconds spent on making items in all, with the one that is being made; it stands still while none is."""
+        shelf = self._shelf
+        with shelf.changed:
+            return shelf.making_s + (0.0 if shelf.began_s is None else time.perf_counter() - shelf.began_s)
 
     def close(self, timeout_s: float = 60.0) -> None:
         """Stop making items, drop those that are made, and wait for the thread.
@@ -111,15 +142,18 @@ class Ahead(Generic[T]):
         self.close()
 
 
-def _fill(shelf: _Shelf[T], make: Callable[[int], T], start: int, stop: int | None) -> None:
+def _fill(
+    shelf: _Shelf[T], make: Callable[[int], T], start: int, stop: int | None, quiet: Callable[[int], bool]
+) -> None:
     step = start
     try:
         while stop is None or step < stop:
             with shelf.changed:
-                while len(shelf.items) >= shelf.depth and not shelf.stopped:
+                while shelf.is_full and not shelf.stopped:
                     shelf.changed.wait()
                 if shelf.stopped:
                     return
+                shelf.began_s = time.perf_counter()
             item: tuple[T, None] | tuple[None, BaseException]
             try:
                 item = (make(step), None)
@@ -127,8 +161,10 @@ def _fill(shelf: _Shelf[T], make: Callable[[int], T], start: int, stop: int | No
                 item = (None, error)
             failed = item[1] is not None
             with shelf.changed:
+                shelf.making_s, shelf.began_s = shelf.making_s + time.perf_counter() - shelf.began_s, None
                 if not shelf.stopped:
                     shelf.items.append(item)
+                    shelf.num_quiet += quiet(step)
                     shelf.changed.notify_all()
             del item  # or this thread would keep an item alive while it waits
             if failed:

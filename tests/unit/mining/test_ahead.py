@@ -61,12 +61,13 @@ def test_only_waiting_counts_as_stalled(monkeypatch: pytest.MonkeyPatch) -> None
 
     def clock() -> float:
         read = now_s
-        asked_for.set()
+        if threading.current_thread() is threading.main_thread():
+            asked_for.set()
         return read
 
     def make(step: int) -> int:
         nonlocal now_s
-        asked_for.wait()  # the clock is read when an item is asked for
+        asked_for.wait()  # the main thread reads the clock when it asks for an item
         now_s += 7.0
         return step
 
@@ -80,6 +81,30 @@ def test_only_waiting_counts_as_stalled(monkeypatch: pytest.MonkeyPatch) -> None
         now_s += 1000.0  # in use: the next item is already there
         assert next(ahead) == 1
         assert ahead.stalled_s == waited_s
+
+
+def test_making_is_timed_and_stands_still_meanwhile() -> None:
+    released = threading.Semaphore(0)
+    with Ahead(lambda step: released.acquire() and step, 0, None) as ahead:
+        until(lambda: ahead.making_s > 0.0)  # the first is being made
+        released.release()
+        until(lambda: len(ahead._shelf.items) == 1)
+        first_s = ahead.making_s
+        time.sleep(0.01)
+        assert ahead.making_s == first_s  # nothing is being made
+        next(ahead)
+        until(lambda: ahead.making_s > first_s)
+        released.release()
+
+
+def test_nothing_is_made_while_a_quiet_item_is_in_use_and_one_more_is_held() -> None:
+    made: list[int] = []
+    with Ahead(lambda step: made.append(step) or step, 0, None, quiet=lambda step: step == 2) as ahead:
+        for taken, then_made in ((0, 1), (1, 3), (2, 3), (3, 4), (4, 5)):
+            assert next(ahead) == taken
+            until(lambda: len(made) == then_made + 1)  # noqa: B023
+            time.sleep(0.01)
+            assert made == list(range(then_made + 1))
 
 
 def test_an_error_is_raised_in_its_items_place_and_ends_the_thread() -> None:
