@@ -1,13 +1,13 @@
 """Who attracts and who repels: index tuples for pytorch-metric-learning, from distances between signals or labels.
 
-`BatchMiner` compares the recordings of a global batch (`WholeRecord`), measures how far apart they are and lets a
-`Miner` choose; label miners choose by a label; `Ahead` does it one batch before it is needed. Choices are pure
-functions of (distances, recording ids, patients, seed, epoch), so that every rank makes the same ones.
+`BatchMiner` compares the recordings of a global batch (`WholeRecord`, `MedianBeat`), measures how far apart they are
+and lets a `Miner` choose; label miners choose by a label; `Ahead` does it one batch before it is needed. Choices are
+pure functions of (distances, recording ids, patients, seed, epoch), so that every rank makes the same ones.
 """
 
 from hemometric.mining.ahead import Ahead
 from hemometric.mining.batch_miner import BatchMiner, Fine
-from hemometric.mining.compared import Compared, ComparedConfig, WholeRecord
+from hemometric.mining.compared import Compared, ComparedConfig, MedianBeat, WholeRecord, comparable
 from hemometric.mining.configs import LabelMinerConfig, MinerConfig, MiningConfig, measure_hash
 from hemometric.mining.hard_label_miner import SemihardMiner, SofthardMiner
 from hemometric.mining.hubs import HubCounter
@@ -40,6 +40,7 @@ __all__ = [
     "LabelMiner",
     "LabelMinerConfig",
     "LabelSelection",
+    "MedianBeat",
     "Mined",
     "Miner",
     "MinerConfig",
@@ -59,6 +60,7 @@ __all__ = [
     "SofthardMiner",
     "Triplets",
     "WholeRecord",
+    "comparable",
     "measure_hash",
     "read_graph",
 ]

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Annotated, Literal, Protocol
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
 from hemometric.config import Config
 from hemometric.ecg import INDEPENDENT_LEADS, Float32
 from hemometric.errors import UsageError
-from hemometric.waveform import resample
+from hemometric.waveform import median_beats, resample
+
+Leads = Literal["independent", "all"]
+Gain = Literal["none", "record", "lead"]
 
 
 class Compared(Protocol):
@@ -32,6 +36,7 @@ class Compared(Protocol):
         Returns
         -------
         float32 [b, lead', sample'], C-contiguous
+            0 throughout where a recording holds nothing to compare; see `comparable`.
 
         Raises
         ------
@@ -43,47 +48,90 @@ class Compared(Protocol):
         ...
 
 
+def comparable(compared: Float32) -> npt.NDArray[np.bool_]:
+    """Tell which recordings hold something to compare, bool [b].
+
+    A recording without it is absent: it may neither attract nor repel, and is counted. Whatever stood in its place
+    would have distances that mean nothing: those of zeros are the voltages of the others, noise is far from all and
+    would be everyone's negative. The mark lies in what is compared, so that every rank finds it in what was gathered.
+    """
+    return np.asarray(compared.any(axis=(1, 2)))
+
+
 class WholeSignal:
     """The whole recording, at a lower rate, with or without its amplitude; see `WholeRecord`."""
 
-    def __init__(self, rate_hz: float, leads: Literal["independent", "all"], gain: Literal["none", "record"]) -> None:
+    def __init__(self, rate_hz: float, leads: Leads, gain: Gain) -> None:
         self.rate_hz = rate_hz
         self.leads = leads
         self.gain = gain
 
     def __call__(self, signals: Float32, rate_hz: float, leads: Sequence[str]) -> Float32:
         """Give the compared signals; see `Compared`."""
-        if signals.ndim != 3 or signals.shape[1] != len(leads):
-            raise ValueError(f"signals have shape {signals.shape}; expected [b, lead, sample] with {len(leads)} leads")
-        if rate_hz < self.rate_hz:
-            raise UsageError(
-                f"mining compares at {self.rate_hz:g} Hz, but recordings are prepared at {rate_hz:g} Hz; "
-                f"set mining.compared.rate_hz to {rate_hz:g} or less"
-            )
-        if self.leads == "independent":
-            rows = [row for row, lead in enumerate(leads) if lead in INDEPENDENT_LEADS]
-            if not rows:
-                raise UsageError(
-                    f"none of the prepared leads ({', '.join(leads)}) is one of the independent ones "
-                    f"({', '.join(INDEPENDENT_LEADS)}); set mining.compared.leads to all"
-                )
-            signals = signals[:, rows]
+        chosen = _chosen_leads(signals, rate_hz, leads, self.rate_hz, self.leads)
         if rate_hz != self.rate_hz:
-            signals = resample(signals, rate_hz, self.rate_hz)
-        if self.gain == "record":
-            signals = _one_gain_per_recording(signals)
-        return np.ascontiguousarray(signals, dtype=np.float32)
+            chosen = resample(chosen, rate_hz, self.rate_hz)
+        return _with_gain(chosen, self.gain)
 
 
-def _one_gain_per_recording(signals: Float32) -> Float32:
-    """Divide each recording by its root mean square about the means of its leads.
+class MedianBeatSignal:
+    """The median beat; see `MedianBeat`."""
 
-    One number for all leads keeps their proportions, which a z-score per lead would lose; about the means, so that
-    an electrode's offset does not count as amplitude. A recording without amplitude stays as it is.
+    def __init__(
+        self, rate_hz: float, leads: Leads, gain: Gain, *, before_s: float, after_s: float, min_beats: int
+    ) -> None:
+        self.rate_hz = rate_hz
+        self.leads = leads
+        self.gain = gain
+        self.before_s = before_s
+        self.after_s = after_s
+        self.min_beats = min_beats
+
+    def __call__(self, signals: Float32, rate_hz: float, leads: Sequence[str]) -> Float32:
+        """Give the compared signals; see `Compared`."""
+        chosen = _chosen_leads(signals, rate_hz, leads, self.rate_hz, self.leads)
+        found = median_beats(
+            chosen,
+            rate_hz,
+            to_hz=self.rate_hz,
+            before_s=self.before_s,
+            after_s=self.after_s,
+            min_beats=self.min_beats,
+        )
+        return _with_gain(found.beats, self.gain)
+
+
+def _chosen_leads(signals: Float32, rate_hz: float, leads: Sequence[str], compared_hz: float, wanted: Leads) -> Float32:
+    """Take the leads that are compared, after a look at the shape and at the rate."""
+    if signals.ndim != 3 or signals.shape[1] != len(leads):
+        raise ValueError(f"signals have shape {signals.shape}; expected [b, lead, sample] with {len(leads)} leads")
+    if rate_hz < compared_hz:
+        raise UsageError(
+            f"mining compares at {compared_hz:g} Hz, but recordings are prepared at {rate_hz:g} Hz; "
+            f"set mining.compared.rate_hz to {rate_hz:g} or less"
+        )
+    if wanted == "all":
+        return signals
+    rows = [row for row, lead in enumerate(leads) if lead in INDEPENDENT_LEADS]
+    if not rows:
+        raise UsageError(
+            f"none of the prepared leads ({', '.join(leads)}) is one of the independent ones "
+            f"({', '.join(INDEPENDENT_LEADS)}); set mining.compared.leads to all"
+        )
+    return signals[:, rows]
+
+
+def _with_gain(signals: Float32, gain: Gain) -> Float32:
+    """Divide each recording, or each of its leads, by its root mean square about the means of its leads.
+
+    One number for all leads keeps their proportions; about the means, so that an electrode's offset does not count
+    as amplitude. What has no amplitude stays as it is.
     """
+    if gain == "none":
+        return np.ascontiguousarray(signals, dtype=np.float32)
     centred = signals.astype(np.float64) - signals.mean(axis=2, keepdims=True, dtype=np.float64)
-    rms = np.sqrt(np.mean(centred**2, axis=(1, 2), keepdims=True))
-    return (signals / np.where(rms > 0, rms, 1.0)).astype(np.float32)
+    rms = np.sqrt(np.mean(centred**2, axis=(1, 2) if gain == "record" else 2, keepdims=True))
+    return np.ascontiguousarray(signals / np.where(rms > 0, rms, 1.0), dtype=np.float32)
 
 
 class WholeRecord(Config):
@@ -97,19 +145,58 @@ class WholeRecord(Config):
     leads : "independent" or "all"
         Those of the eight measured leads that are prepared, each once; or all prepared ones. The derived four are
         sums of I and II: with them the limb leads weigh more, which hardly changes who is near.
-    gain : "none" or "record"
-        Compare millivolts, or shapes: one gain per recording.
+    gain : "none", "record" or "lead"
+        Compare millivolts; shapes, with one gain per recording; or with one gain per lead, a z-score but for the
+        offset, which loses the leads' proportions too, and with them what they tell of sex and of hypertrophy.
     """
 
     kind: Literal["whole"] = "whole"
     rate_hz: float = Field(default=100.0, gt=0)
-    leads: Literal["independent", "all"] = "independent"
-    gain: Literal["none", "record"] = "none"
+    leads: Leads = "independent"
+    gain: Gain = "none"
 
     def build(self) -> Compared:
         """Give the function."""
         return WholeSignal(self.rate_hz, self.leads, self.gain)
 
 
-ComparedConfig = WholeRecord
-"""What can be compared; a union by `kind` from the second member on."""
+class MedianBeat(Config):
+    """Compare the median beat, aligned by its QRS: the shape of a heartbeat without the rhythm.
+
+    Recordings without one (noise, asystole, waves without a QRS, too few beats) are absent; see `comparable`.
+
+    Attributes
+    ----------
+    rate_hz : float
+        Of the beat; its beats are aligned more finely than that.
+    before_s, after_s : float
+        What is compared before and after the QRS.
+    leads : "independent" or "all"
+        As for `WholeRecord`. Beats are found in these leads, too.
+    gain : "none", "record" or "lead"
+        As for `WholeRecord`. Millivolts tell more than shapes here.
+    min_beats : int
+        A recording with fewer beats of one kind is absent.
+    """
+
+    kind: Literal["median_beat"] = "median_beat"
+    rate_hz: float = Field(default=100.0, ge=50.0)
+    before_s: float = Field(default=0.25, ge=0.05, le=2.0)
+    after_s: float = Field(default=0.45, ge=0.05, le=2.0)
+    leads: Leads = "independent"
+    gain: Gain = "none"
+    min_beats: int = Field(default=3, ge=1)
+
+    def build(self) -> Compared:
+        """Give the function."""
+        return MedianBeatSignal(
+            self.rate_hz,
+            self.leads,
+            self.gain,
+            before_s=self.before_s,
+            after_s=self.after_s,
+            min_beats=self.min_beats,
+        )
+
+
+ComparedConfig = Annotated[WholeRecord | MedianBeat, Field(discriminator="kind")]

@@ -1,14 +1,19 @@
-"""What is compared: the right leads, at the right rate, with or without amplitude."""
+"""What is compared: the right leads, at the right rate, with or without amplitude; whole, or the median beat."""
 
 from __future__ import annotations
 
+from importlib.resources import files
+from pathlib import Path
+
 import numpy as np
 import pytest
+from pydantic import TypeAdapter, ValidationError
 
+from hemometric.distances import EuclideanDistance
 from hemometric.ecg import INDEPENDENT_LEADS, LEADS
 from hemometric.errors import UsageError
-from hemometric.mining import WholeRecord
-from hemometric.waveform import resample
+from hemometric.mining import ComparedConfig, MedianBeat, WholeRecord, comparable
+from hemometric.waveform import median_beats, resample
 
 
 def signals(
@@ -74,3 +79,108 @@ def test_what_the_preparation_lacks_is_said() -> None:
         WholeRecord().build()(signals(num_leads=2), 100.0, ("III", "aVR"))
     with pytest.raises(ValueError, match="2 leads"):
         WholeRecord().build()(signals(num_leads=3), 100.0, ("I", "II"))
+
+
+EIGHT = [LEADS.index(lead) for lead in INDEPENDENT_LEADS]
+
+
+def ecgs(num: int = 12) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    """Real ECGs, float32 [recording, 12, sample] mV at 100 Hz."""
+    paths = sorted(Path(str(files("hemometric").joinpath("demo/data/ptbxl/records100"))).rglob("*.dat"))[:num]
+    return np.stack([np.fromfile(path, "<i2").reshape(-1, 12).T for path in paths]).astype(np.float32) / 1000
+
+
+def test_one_gain_for_each_lead_takes_their_proportions_too() -> None:
+    prepared = signals(num_leads=2)
+    compare = WholeRecord(gain="lead", leads="all").build()
+    gains = np.array([[0.2, 3.0], [1.0, 1.0], [40.0, 5.0]], np.float32)[:, :, None]
+    compared = compare(prepared * gains, 100.0, ("I", "II"))
+    np.testing.assert_allclose(compared, compare(prepared, 100.0, ("I", "II")), rtol=1e-5)
+    np.testing.assert_allclose(compared.std(axis=2), 1, rtol=1e-5)
+
+
+def test_a_flat_lead_stays_flat_under_a_gain_of_its_own() -> None:
+    prepared = signals(num_leads=2)
+    prepared[:, 1] = 0
+    compared = WholeRecord(gain="lead", leads="all").build()(prepared, 100.0, ("I", "II"))
+    assert np.isfinite(compared).all()
+    assert (compared[:, 1] == 0).all()
+
+
+def test_the_median_beat_of_the_measured_leads() -> None:
+    prepared = ecgs()
+    compared = MedianBeat().build()(prepared, 100.0, LEADS)
+    np.testing.assert_array_equal(compared, median_beats(prepared[:, EIGHT], 100.0).beats)
+    assert compared.shape == (12, 8, 70)
+    assert compared.dtype == np.float32
+    assert compared.flags.c_contiguous
+    assert comparable(compared).all()
+
+
+def test_the_window_the_rate_and_the_leads_of_a_beat() -> None:
+    config = MedianBeat(rate_hz=50, before_s=0.2, after_s=0.4, leads="all")
+    assert config.build()(ecgs(2), 100.0, LEADS).shape == (2, 12, 30)
+    assert config.build()(ecgs(2)[:, 6:], 100.0, LEADS[6:]).shape == (2, 6, 30)
+
+
+@pytest.mark.parametrize("gain", ["record", "lead"])
+def test_a_beat_without_its_amplitude(gain: str) -> None:
+    prepared = ecgs()
+    compare = MedianBeat.model_validate({"gain": gain}).build()
+    compared = compare(prepared, 100.0, LEADS)
+    np.testing.assert_allclose(compare(prepared * np.float32(3), 100.0, LEADS), compared, atol=1e-3)
+    axes = (1, 2) if gain == "record" else 2
+    centred = compared - compared.mean(axis=2, keepdims=True)
+    np.testing.assert_allclose(np.sqrt((centred**2).mean(axis=axes)), 1, rtol=1e-4)
+
+
+@pytest.mark.parametrize("gain", ["none", "record", "lead"])
+def test_a_recording_without_a_beat_is_absent_and_touches_no_other(gain: str) -> None:
+    prepared = ecgs()
+    compare = MedianBeat.model_validate({"gain": gain}).build()
+    compared = compare(prepared, 100.0, LEADS)
+    prepared[3] = np.random.default_rng(0).normal(size=prepared[3].shape)
+    prepared[7] = 0
+    there = comparable(compare(prepared, 100.0, LEADS))
+    assert np.flatnonzero(~there).tolist() == [3, 7]
+    np.testing.assert_array_equal(compare(prepared, 100.0, LEADS)[there], compared[there])
+    assert comparable(compare(prepared[:0], 100.0, LEADS)).shape == (0,)
+
+
+def test_more_beats_than_there_are_make_everyone_absent() -> None:
+    assert not comparable(MedianBeat(min_beats=100).build()(ecgs(4), 100.0, LEADS)).any()
+
+
+def test_a_second_of_silence_has_the_shape_of_a_beat() -> None:
+    # so that mining is warmed up for the right number of leads
+    compared = MedianBeat().build()(np.zeros((1, 12, 100), np.float32), 100.0, LEADS)
+    assert compared.shape == (1, 8, 70)
+
+
+def test_beats_of_the_same_heart_are_nearer_than_whole_records_are() -> None:
+    prepared = ecgs(24)
+    first, second = prepared[:, :, :500], prepared[:, :, 500:]
+    nearest = {}
+    for config in (MedianBeat(), WholeRecord()):
+        compared = config.build()(np.concatenate([first, second]), 100.0, LEADS)
+        distances = EuclideanDistance().build().cross(compared[:24], compared[24:])
+        nearest[config.kind] = float((distances.argmin(axis=1) == np.arange(24)).mean())
+    assert nearest["median_beat"] == 1.0
+    assert nearest["whole"] < 1.0
+
+
+def test_what_the_preparation_lacks_for_a_beat_is_said() -> None:
+    with pytest.raises(UsageError, match="compares at 100 Hz, but recordings are prepared at 80 Hz"):
+        MedianBeat().build()(signals(), 80.0, LEADS)
+    with pytest.raises(UsageError, match="leads to all"):
+        MedianBeat().build()(signals(num_leads=2), 100.0, ("III", "aVR"))
+    with pytest.raises(ValidationError, match="rate_hz"):
+        MedianBeat(rate_hz=40)
+
+
+def test_the_union_is_told_apart_by_kind() -> None:
+    union: TypeAdapter[ComparedConfig] = TypeAdapter(ComparedConfig)
+    assert union.validate_python({"kind": "whole", "rate_hz": 50}) == WholeRecord(rate_hz=50)
+    assert union.validate_python({"kind": "median_beat", "min_beats": 5}) == MedianBeat(min_beats=5)
+    with pytest.raises(ValidationError, match="median_beat"):
+        union.validate_python({"kind": "beat"})
