@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,16 @@ Positions = npt.NDArray[np.int64]
 
 _GOLDEN = 0x9E3779B97F4A7C15
 _WORD = 0xFFFFFFFFFFFFFFFF
+
+
+class BatchOrder(Protocol):
+    """Who sits in which batch; see `Order`."""
+
+    def batch(self, step: int) -> Positions:
+        """Give the rows of one batch, int64 [batch_size], the same for every world."""
+
+    def epoch(self, step: int) -> int:
+        """Give the epoch of a batch's first draw."""
 
 
 @dataclass(frozen=True)
@@ -87,15 +98,20 @@ def permutation(num: int, seed: int, epoch: int) -> Positions:
 
     Written out, since numpy keeps the right to change its generators' streams and a resume must not see that.
     """
-    keyed = _mix_int(_mix_int(seed & _WORD) ^ (epoch & _WORD))
-    with np.errstate(over="ignore"):
-        hashes = np.arange(1, num + 1, dtype=np.uint64) * np.uint64(_GOLDEN) + np.uint64(keyed)
-        hashes = (hashes ^ (hashes >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        hashes = (hashes ^ (hashes >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        hashes ^= hashes >> np.uint64(31)
-    order = np.argsort(hashes, kind="stable").astype(np.int64)
+    order = np.argsort(hashes(np.arange(num), seed, epoch), kind="stable").astype(np.int64)
     order.setflags(write=False)  # it is shared by all that ask for this epoch
     return order
+
+
+def hashes(rows: Positions, seed: int, epoch: int) -> npt.NDArray[np.uint64]:
+    """Hash rows keyed by (seed, epoch): 64 uniform bits each."""
+    keyed = _mix_int(_mix_int(seed & _WORD) ^ (epoch & _WORD))
+    with np.errstate(over="ignore"):
+        mixed = (rows + 1).astype(np.uint64) * np.uint64(_GOLDEN) + np.uint64(keyed)
+        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        mixed ^= mixed >> np.uint64(31)
+    return mixed
 
 
 def _mix_int(value: int) -> int:

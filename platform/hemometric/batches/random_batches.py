@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from hemometric.batches.order import Order
+from hemometric.batches.order import Order, Positions
 from hemometric.config import Config
 
 
@@ -13,7 +13,18 @@ class RandomBatches(Config):
 
     kind: Literal["random"] = "random"
 
-    def build(self, num_recordings: int, batch_size: int, seed: int) -> Order:
+    @property
+    def num_neighbours(self) -> int:
+        """None are wanted."""
+        return 0
+
+    def build(
+        self,
+        num_recordings: int,
+        batch_size: int,
+        seed: int,
+        neighbours: Positions | None = None,  # noqa: ARG002 - as the others
+    ) -> Order:
         """Give the order.
 
         Raises
@@ -22,7 +33,3 @@ class RandomBatches(Config):
             There are fewer recordings than draws in a batch.
         """
         return Order(num_recordings, batch_size, seed)
-
-
-# With a second kind it becomes a union told apart by `kind`; pydantic takes none of one member.
-BatchesConfig = RandomBatches

@@ -50,8 +50,6 @@ class MiningConfig(Config):
     def _parts_fit(self) -> Self:
         if self.graph is None and self.miner.wants_graph:
             raise ValueError("the miner needs a table of neighbours; set mining.graph.path")
-        if self.graph is not None and not self.miner.wants_graph:
-            raise ValueError("no one uses the graph; set miner.positives.kind or miner.scaling, or leave it out")
         if self.refine is not None:
             if self.miner.kind == "random":
                 raise ValueError("the random miner compares nothing; leave refine out")

@@ -73,6 +73,29 @@ class NeighbourGraph:
         found: list[int] = self.ends[self.starts[node] : min(self.starts[node] + num, self.starts[node + 1])].tolist()
         return found
 
+    def positions(self, recording_ids: Sequence[str], num: int) -> Int64:
+        """Give the `num` nearest of each recording among `recording_ids`, which name each once.
+
+        Returns
+        -------
+        int64 [recording, num]
+            Positions in `recording_ids`, nearest first; -1 where there are fewer.
+        """
+        nodes = self.nodes(recording_ids)
+        known = np.flatnonzero(nodes >= 0)
+        place = np.full(len(self.names) + 1, -1, dtype=np.int64)
+        place[nodes[known]] = known
+        found = np.full((len(nodes), num), -1, dtype=np.int64)
+        filled = np.zeros(len(nodes), dtype=np.int64)
+        degrees = np.diff(self.starts)[nodes[known]]
+        for rank in range(int(degrees.max(initial=0))):  # by rank, so that memory does not grow with the degree
+            rows = known[degrees > rank]
+            ends = place[self.ends[self.starts[nodes[rows]] + rank]]
+            here = (ends >= 0) & (filled[rows] < num)
+            found[rows[here], filled[rows[here]]] = ends[here]
+            filled[rows[here]] += 1
+        return found
+
     def distances_to(self, recording_ids: Sequence[str], neighbour: int) -> Float64:
         """Give the squared distance of each recording to its `neighbour`-th neighbour, from 1: float64 [B].
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from hemometric.batches import Order, deal
+from hemometric.batches import BatchOrder, deal
 from hemometric.corpus import Cache
 from hemometric.learning import TrainingBatch, World, recording_keys
 from hemometric.mining import Ahead, BatchMiner, HubCounter
@@ -28,7 +28,7 @@ class Feed:
         Prepared signals of this node.
     rows : int64 [num_recordings]
         Rows of the cache that the order counts over.
-    order : Order
+    order : BatchOrder
         Which of them sit in which batch.
     num_steps : int
         Where the batches end.
@@ -44,7 +44,7 @@ class Feed:
 
     cache: Cache
     rows: npt.NDArray[np.int64]
-    order: Order
+    order: BatchOrder
     num_steps: int
     world: World
     miner: BatchMiner | None = None

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
+import numpy.typing as npt
 import torch
+from pydantic import model_validator
 
 from hemometric.corpus import Cache
 from hemometric.encoders import EncoderConfig, ResNet1dConfig, save
@@ -14,7 +16,7 @@ from hemometric.learning import Learner, World, progress_on
 from hemometric.mining import BatchMiner, HubCounter, Mined, MiningConfig
 from hemometric.objectives import PretrainObjectiveConfig, TripletObjective
 from hemometric.runs.base import TrainingRun, run_folder
-from hemometric.runs.feed import in_chunks
+from hemometric.runs.feed import Feed, in_chunks
 from hemometric.runs.outcome import finished_lines, open_trackers, write_outcome
 from hemometric.runs.training import (
     Hooks,
@@ -40,6 +42,18 @@ class PretrainRun(TrainingRun):
     encoder: EncoderConfig = ResNet1dConfig()
     mining: MiningConfig = MiningConfig()
     objective: PretrainObjectiveConfig = TripletObjective()
+
+    @model_validator(mode="after")
+    def _graph_is_used(self) -> Self:
+        wanted = self.mining.miner.wants_graph or self.batches.num_neighbours > 0
+        if wanted and self.mining.graph is None:
+            raise ValueError("miner or batches need a table of neighbours; set mining.graph.path")
+        if self.mining.graph is not None and not wanted:
+            raise ValueError(
+                "no one uses mining.graph; set batches.kind, mining.miner.positives.kind or mining.miner.scaling, or "
+                "leave it out"
+            )
+        return self
 
 
 def run(config: PretrainRun) -> list[str]:
@@ -79,13 +93,13 @@ def pretrain(config: PretrainRun, world: World | None = None, hooks: Hooks | Non
     torch.manual_seed(config.seed)
     encoder = config.encoder.build(len(config.preparation.leads))
     learner = Learner(encoder, config.objective.build(), seed=config.seed)
-    miner = miner_of(config, cache)
-    miner.warm_up()
     hubs = HubCounter()
+    feed, miner = mining_feed(config, cache, rows, world, hubs)
+    miner.warm_up()
     outcome = fit_run(
         config,
         learner,
-        feed_of(config, cache, rows, world, miner=miner, hubs=hubs),
+        feed,
         corpus,
         hooks,
         identity=identity_of(config, corpus.hash),
@@ -108,8 +122,16 @@ def pretrain(config: PretrainRun, world: World | None = None, hooks: Hooks | Non
     )
 
 
-def miner_of(config: PretrainRun, cache: Cache) -> BatchMiner:
-    """Give the miner of a run's batches; of a neighbour graph it sees what lies between the cache's recordings.
+def mining_feed(
+    config: PretrainRun,
+    cache: Cache,
+    rows: npt.NDArray[np.int64],
+    world: World,
+    hubs: HubCounter | None = None,
+) -> tuple[Feed, BatchMiner]:
+    """Give a run's mined batches of `rows`, and their miner.
+
+    Of a neighbour graph they see what lies between the cache's recordings.
 
     Raises
     ------
@@ -117,8 +139,10 @@ def miner_of(config: PretrainRun, cache: Cache) -> BatchMiner:
         See `MiningConfig.read_graph`.
     """
     graph = config.mining.read_graph(cache.recording_ids.tolist())
-    preparation = config.preparation
-    return config.mining.build(rate_hz=preparation.rate_hz, leads=preparation.leads, seed=config.seed, graph=graph)
+    preparation, num = config.preparation, config.batches.num_neighbours
+    miner = config.mining.build(rate_hz=preparation.rate_hz, leads=preparation.leads, seed=config.seed, graph=graph)
+    near = graph.positions(cache.recording_ids[rows].tolist(), num) if graph is not None and num else None
+    return feed_of(config, cache, rows, world, miner=miner, hubs=hubs, neighbours=near), miner
 
 
 def _validation(

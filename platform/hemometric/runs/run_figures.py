@@ -15,9 +15,8 @@ from hemometric.evaluation import Section, Text, Trial, loss_curves, picture, tr
 from hemometric.evaluation.report import Part
 from hemometric.learning import World
 from hemometric.runs.outcome import read_outcome
-from hemometric.runs.pretrain import PretrainRun, miner_of
+from hemometric.runs.pretrain import PretrainRun, mining_feed
 from hemometric.runs.records import read_metrics
-from hemometric.runs.training import feed_of
 from hemometric.runs.trials import SCORE
 from hemometric.runs.tune import read_trials
 
@@ -60,7 +59,7 @@ def triplets(folder: Path) -> list[Part]:
     """Mine the first batch of a run again, and draw anchors with what the miner chose for them."""
     config = decode_file(PretrainRun, folder / "config.yaml")
     cache = lay_cache(open_corpus(config.corpus), config.preparation, ("train", "validation"), config.cache_folder)
-    batch = feed_of(config, cache, cache.rows("train"), World(), miner=miner_of(config, cache)).batch(0)
+    batch = mining_feed(config, cache, cache.rows("train"), World())[0].batch(0)
     mined = batch.mined
     if mined is None or not len(mined.anchors):
         return [Text("The first batch had no eligible triplet.")]

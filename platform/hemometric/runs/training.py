@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hemometric import __version__
+from hemometric.batches import Positions
 from hemometric.config import fingerprint
 from hemometric.corpus import Cache, Corpus, Label, lay_cache, open_corpus
 from hemometric.ecg import Float32
@@ -167,9 +168,13 @@ def feed_of(
     miner: BatchMiner | None = None,
     hubs: HubCounter | None = None,
     targets: Float32 | None = None,
+    neighbours: Positions | None = None,
 ) -> Feed:
-    """Give the batches of `rows` that a run's config orders, as this rank sees them."""
-    order = config.batches.build(len(rows), config.batch_size, config.seed)
+    """Give the batches of `rows` that a run's config orders, as this rank sees them.
+
+    `neighbours`, int64 [recording, k], are positions in `rows`, for an order that brings them together.
+    """
+    order = config.batches.build(len(rows), config.batch_size, config.seed, neighbours)
     return Feed(cache, rows, order, config.num_steps, world, miner=miner, hubs=hubs, targets=targets)
 
 

@@ -145,13 +145,25 @@ def test_scales_of_another_distance_are_taken_only_when_asked_for_by_hash(tmp_pa
     assert fine.read_graph() is not None
 
 
-def test_a_graph_is_where_it_is_wanted_and_nowhere_else(tmp_path: Path) -> None:
+def test_a_graph_is_where_it_is_wanted(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"set mining\.graph\.path"):
         decode(MiningConfig, {"miner": {"kind": "nearest", "scaling": "archive"}})
-    with pytest.raises(UsageError, match="no one uses the graph"):
-        mining(tmp_path)
-    with pytest.raises(UsageError, match="no one uses the graph"):
-        decode(MiningConfig, {"miner": {"kind": "random"}, "graph": {"path": "x"}})
+
+
+def test_neighbours_are_positions_among_those_that_are_asked_for(tmp_path: Path) -> None:
+    graph = mining(write(tmp_path / "table", ROWS), positives={"kind": "graph"}).read_graph()
+    assert graph is not None
+    ids = [name.decode() for name in graph.names]
+    edges = {
+        name: [ids[end] for end in graph.ends[graph.starts[node] : graph.starts[node + 1]]]
+        for node, name in enumerate(ids)
+    }
+    for some in (ids, ids[::-1], ids[1:], [*ids[:2], "stranger"]):
+        found = graph.positions(some, 2)
+        assert found.shape == (len(some), 2)
+        for name, row in zip(some, found.tolist(), strict=True):
+            wanted = [some.index(near) for near in edges.get(name, []) if near in some][:2]
+            assert row == wanted + [-1] * (2 - len(wanted))
 
 
 def test_what_was_mined_knows_the_graph_by_its_hash_and_not_by_its_place(tmp_path: Path) -> None:
