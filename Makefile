@@ -9,7 +9,7 @@ JOBS ?= 2
 export RAY_USAGE_STATS_ENABLED = 0
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-unit test-cluster test-data bench lint fmt clean
+.PHONY: help install demo test test-unit test-cluster test-data bench bench-knn lint fmt clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -39,6 +39,12 @@ test-data: install ## tests on the real files of HEMOMETRIC_DATA
 
 bench: install ## ratios against other libraries and against ourselves
 	$(BIN)/python tests/benchmarks/bench_dtw.py
+
+bench-knn: install ## median beats, and what nearest neighbours tell of a diagnosis, on PTB-XL in HEMOMETRIC_DATA
+	@test -d "$(HEMOMETRIC_DATA)" || { echo "set HEMOMETRIC_DATA to the folder of real ECG files"; exit 2; }
+	mkdir -p build
+	HEMOMETRIC_DATA="$(HEMOMETRIC_DATA)" $(BIN)/python tests/benchmarks/bench_beats.py --json build/bench_beats.json
+	HEMOMETRIC_DATA="$(HEMOMETRIC_DATA)" $(BIN)/python tests/benchmarks/bench_knn.py --json build/bench_knn.json
 
 lint: install ## ruff and mypy --strict
 	$(BIN)/ruff check .
