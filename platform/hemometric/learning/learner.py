@@ -22,6 +22,7 @@ from hemometric.encoders import dropout_keys
 from hemometric.errors import IntegrityError, UsageError
 from hemometric.learning.batch import TrainingBatch, World
 from hemometric.learning.optimiser import unreached
+from hemometric.mining import Mined
 from hemometric.objectives import gather
 
 
@@ -39,14 +40,25 @@ class Learner(nn.Module):
         Of dropout masks and label mining.
     head : nn.Module or None
         [b, dim] to [b].
+    mined_by : str
+        The only `Mined.params_hash` that is taken; empty takes any.
     """
 
-    def __init__(self, encoder: nn.Module, objective: nn.Module, *, seed: int, head: nn.Module | None = None) -> None:
+    def __init__(
+        self,
+        encoder: nn.Module,
+        objective: nn.Module,
+        *,
+        seed: int,
+        head: nn.Module | None = None,
+        mined_by: str = "",
+    ) -> None:
         super().__init__()
         self.encoder = encoder
         self.head = head
         self.objective = objective
         self.seed = seed
+        self.mined_by = mined_by
         self._reach_is_proven = False
 
     def forward(self, batch: TrainingBatch, world: World) -> tuple[Tensor, dict[str, Tensor]]:
@@ -57,7 +69,8 @@ class Learner(nn.Module):
         UsageError
             The batch lacks what this kind of learning needs: triplets, or targets.
         IntegrityError
-            Rows are not in the global order, or a trainable parameter has no way to reach the loss.
+            Rows are not in the global order, triplets were mined of other recordings or by other parameters, or a
+            trainable parameter has no way to reach the loss.
         """
         self._check_order(batch, world)
         with dropout_keys(batch.keys, step=batch.step, seed=self.seed):
@@ -70,6 +83,7 @@ class Learner(nn.Module):
         if outputs is None:
             if batch.mined is None:
                 raise UsageError("pretraining needs mined triplets; this batch has none (add a miner, or a head)")
+            self._check_mined(batch.mined, batch)
             loss, parts = self.objective(z_all, batch.mined)
             provable = batch.mined.anchors.numel() > 0
         else:
@@ -140,6 +154,18 @@ class Learner(nn.Module):
         for start in range(0, len(signals), batch_size):
             # A copy, since a memory-mapped cache is read-only and torch warns of that.
             yield torch.from_numpy(np.array(signals[start : start + batch_size], dtype=np.float32)).to(device)
+
+    def _check_mined(self, mined: Mined, batch: TrainingBatch) -> None:
+        if mined.recording_ids != batch.recording_ids:
+            raise IntegrityError(
+                f"step {batch.step}: the triplets were mined of other recordings, or of these in another order; "
+                "positions mean nothing there"
+            )
+        if self.mined_by and mined.params_hash != self.mined_by:
+            raise IntegrityError(
+                f"step {batch.step}: the triplets were mined by {mined.params_hash or 'unknown parameters'}, and this "
+                f"run mines by {self.mined_by}; mine again"
+            )
 
     @staticmethod
     def _check_order(batch: TrainingBatch, world: World) -> None:

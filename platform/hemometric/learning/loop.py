@@ -136,8 +136,7 @@ def fit(
         model = _distributed(learner, world)
         meter, began_s = Meter(), time.perf_counter()
         while run.step < num_steps:
-            step_began_s = time.perf_counter()
-            batch, stalled_s = feed.next(run.step)
+            batch = feed.next(run.step)
             learning_rate = optimiser.learning_rate * factor(run.step)
             set_learning_rate(adam, learning_rate)
             seed_generators(seed, run.step, world.rank)
@@ -146,11 +145,10 @@ def fit(
                 model, adam, batch, world, clip_norm=optimiser.clip_norm, asked_to_stop=lambda: stop() or interrupted()
             )
             _count(run, result, max_skipped_in_a_row)
-            now_s = time.perf_counter()
-            step_s, num_recordings = now_s - step_began_s, len(batch.recording_ids)
-            meter.add(result, num_recordings=num_recordings, step_s=step_s, stalled_s=stalled_s)
-            left_s = (now_s - began_s) / (run.step - resumed_from) * (num_steps - run.step)
-            progress.update(run.step, result.loss, num_recordings / step_s, left_s)
+            timing = feed.timing()
+            meter.add(result, batch, timing)
+            left_s = (time.perf_counter() - began_s) / (run.step - resumed_from) * (num_steps - run.step)
+            progress.update(run.step, result.loss, len(batch.recording_ids) / timing.step_s, left_s)
 
             is_last = run.step == num_steps
             stopping = result.asked_to_stop and not is_last

@@ -10,7 +10,8 @@ from hemometric.mining.batch_miner import BatchMiner, Fine
 from hemometric.mining.compared import Compared, ComparedConfig, MedianBeat, WholeRecord, comparable
 from hemometric.mining.configs import LabelMinerConfig, MinerConfig, MiningConfig, measure_hash
 from hemometric.mining.hard_label_miner import SemihardMiner, SofthardMiner
-from hemometric.mining.hubs import HubCounter
+from hemometric.mining.hubs import MAX_HUB_SHARE, HubCounter
+from hemometric.mining.kept_triplets import KeptTriplets, keep, read_triplets, write_triplets
 from hemometric.mining.label_miner import LabelMiner, NPairMiner
 from hemometric.mining.label_selection import LabelSelection, Triplets
 from hemometric.mining.mined import Mined
@@ -26,8 +27,10 @@ from hemometric.mining.positives import (
 )
 from hemometric.mining.random_miner import RandomMiner
 from hemometric.mining.refinement import RefineConfig
+from hemometric.mining.tally import MiningTally
 
 __all__ = [
+    "MAX_HUB_SHARE",
     "Ahead",
     "BatchMiner",
     "Compared",
@@ -37,6 +40,7 @@ __all__ = [
     "GraphConfig",
     "GraphPositives",
     "HubCounter",
+    "KeptTriplets",
     "LabelMiner",
     "LabelMinerConfig",
     "LabelSelection",
@@ -45,6 +49,7 @@ __all__ = [
     "Miner",
     "MinerConfig",
     "MiningConfig",
+    "MiningTally",
     "NPairMiner",
     "NearestMiner",
     "NearestPositives",
@@ -61,6 +66,9 @@ __all__ = [
     "Triplets",
     "WholeRecord",
     "comparable",
+    "keep",
     "measure_hash",
     "read_graph",
+    "read_triplets",
+    "write_triplets",
 ]

@@ -12,10 +12,13 @@ import torch
 from hemometric.batches import BatchOrder, deal
 from hemometric.corpus import Cache
 from hemometric.learning import TrainingBatch, World, recording_keys
-from hemometric.mining import Ahead, BatchMiner, HubCounter
+from hemometric.mining import Ahead, BatchMiner
 
 AHEAD_STEPS = 1
 """Batches that wait ready: one hides the mining, more would only hold memory."""
+
+TIMED_EVERY, TIMED_FIRST = 50, 8
+"""Beside every 50th step nothing is made, so that a run knows what its steps take without mining."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,8 +39,6 @@ class Feed:
         Which of a batch's rows are ours.
     miner : BatchMiner or None
         Mines each batch in the thread that makes it.
-    hubs : HubCounter or None
-        Counts who is mined.
     targets : float32 [num_recordings] or None
         Label of each of `rows`, NaN where missing.
     """
@@ -48,12 +49,11 @@ class Feed:
     num_steps: int
     world: World
     miner: BatchMiner | None = None
-    hubs: HubCounter | None = None
     targets: npt.NDArray[np.float32] | None = None
 
     def __call__(self, start_step: int) -> Ahead[TrainingBatch]:
         """Give the batches from `start_step` to the last, each made while the one before is used."""
-        return Ahead(self.batch, start_step, self.num_steps, depth=AHEAD_STEPS)
+        return Ahead(self.batch, start_step, self.num_steps, depth=AHEAD_STEPS, quiet=_is_timed)
 
     def batch(self, step: int) -> TrainingBatch:
         """Make one batch: a pure function of the step, but for the mining's collectives."""
@@ -77,8 +77,6 @@ class Feed:
                 rank=self.world.rank,
                 world=self.world.size,
             )
-            if self.hubs is not None:
-                self.hubs.update(mined, recording_ids)
         return TrainingBatch(
             step=step,
             epoch=epoch,
@@ -90,6 +88,10 @@ class Feed:
             targets=None if self.targets is None else torch.from_numpy(self.targets[ours]),
             mined=mined,
         )
+
+
+def _is_timed(step: int) -> bool:
+    return step % TIMED_EVERY == TIMED_FIRST
 
 
 def in_chunks(rows: npt.NDArray[np.int64], size: int) -> Iterator[npt.NDArray[np.int64]]:

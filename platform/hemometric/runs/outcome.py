@@ -13,6 +13,7 @@ import yaml
 from hemometric.config import essence
 from hemometric.errors import IntegrityError, InterruptedRunError
 from hemometric.learning import Fit, Tracker
+from hemometric.mining import MAX_HUB_SHARE
 from hemometric.runs.base import TrainingRun, write_text
 from hemometric.runs.records import Both, MetricsFile, read_json, write_summary
 from hemometric.tracking import open_tracker
@@ -46,18 +47,13 @@ def write_outcome(folder: Path, outcome: Fit) -> None:
         folder / "outcome.json",
         {
             "losses": [None if loss != loss else loss for loss in outcome.losses],
-            "validations": [{"step": step, **_repeatable(metrics)} for step, metrics in outcome.validations],
+            "validations": [{"step": step, **metrics} for step, metrics in outcome.validations],
             "num_skipped": outcome.num_skipped,
             "best_step": outcome.best_step,
             "best_validation_loss": outcome.best_validation_loss,
             "metrics": outcome.metrics,
         },
     )
-
-
-def _repeatable(metrics: dict[str, float]) -> dict[str, float]:
-    """Leave out the hubs: they count what the mining thread has seen so far, which differs from start to start."""
-    return {name: value for name, value in metrics.items() if not name.startswith("hub_share")}
 
 
 def read_outcome(folder: Path) -> dict[str, Any]:
@@ -88,6 +84,13 @@ def finished_lines(folder: Path) -> list[str]:
     metrics = outcome["metrics"]
     if "stalled_share" in metrics:
         lines.append(f"share of the time that a step waited for its batch: {metrics['stalled_share']:.1%}")
+    if "step_inflation" in metrics:
+        lines.append(f"a step beside mining took {metrics['step_inflation']:.2f} times what it takes alone")
+    lines += [
+        f"warning: the most used 5 % of recordings supplied {share:.0%} of the mined {role}"
+        for role in ("positives", "negatives")
+        if (share := metrics.get(f"hub_share_{role}", 0.0)) > MAX_HUB_SHARE
+    ]
     if outcome["best_step"] is not None:
         lines.append(f"best validation loss {outcome['best_validation_loss']:.4f} after step {outcome['best_step']}")
     return [*lines, f"model: {folder / 'model'}"]

@@ -13,7 +13,7 @@ from pydantic import model_validator
 from hemometric.corpus import Cache
 from hemometric.encoders import EncoderConfig, ResNet1dConfig, save
 from hemometric.learning import Learner, World, progress_on
-from hemometric.mining import BatchMiner, HubCounter, Mined, MiningConfig
+from hemometric.mining import BatchMiner, Mined, MiningConfig, keep, write_triplets
 from hemometric.objectives import PretrainObjectiveConfig, TripletObjective
 from hemometric.runs.base import TrainingRun, run_folder
 from hemometric.runs.feed import Feed, in_chunks
@@ -92,10 +92,9 @@ def pretrain(config: PretrainRun, world: World | None = None, hooks: Hooks | Non
     # Every rank begins with the same weights; what follows draws by (seed, step), not from this state.
     torch.manual_seed(config.seed)
     encoder = config.encoder.build(len(config.preparation.leads))
-    learner = Learner(encoder, config.objective.build(), seed=config.seed)
-    hubs = HubCounter()
-    feed, miner = mining_feed(config, cache, rows, world, hubs)
+    feed, miner = mining_feed(config, cache, rows, world)
     miner.warm_up()
+    learner = Learner(encoder, config.objective.build(), seed=config.seed, mined_by=miner.params_hash)
     outcome = fit_run(
         config,
         learner,
@@ -103,7 +102,7 @@ def pretrain(config: PretrainRun, world: World | None = None, hooks: Hooks | Non
         corpus,
         hooks,
         identity=identity_of(config, corpus.hash),
-        validate=_validation(config, cache, miner, hubs),
+        validate=_validation(config, cache, miner, world),
     )
     if not world.is_main:
         return
@@ -127,7 +126,6 @@ def mining_feed(
     cache: Cache,
     rows: npt.NDArray[np.int64],
     world: World,
-    hubs: HubCounter | None = None,
 ) -> tuple[Feed, BatchMiner]:
     """Give a run's mined batches of `rows`, and their miner.
 
@@ -142,28 +140,36 @@ def mining_feed(
     preparation, num = config.preparation, config.batches.num_neighbours
     miner = config.mining.build(rate_hz=preparation.rate_hz, leads=preparation.leads, seed=config.seed, graph=graph)
     near = graph.positions(cache.recording_ids[rows].tolist(), num) if graph is not None and num else None
-    return feed_of(config, cache, rows, world, miner=miner, hubs=hubs, neighbours=near), miner
+    return feed_of(config, cache, rows, world, miner=miner, neighbours=near), miner
 
 
 def _validation(
-    config: PretrainRun, cache: Cache, miner: BatchMiner, hubs: HubCounter
+    config: PretrainRun, cache: Cache, miner: BatchMiner, world: World
 ) -> Callable[[Learner], dict[str, float]] | None:
-    """Mine batches of validation recordings once; score the objective on them, and tell of hubs, at each validation."""
+    """Mine batches of validation recordings once, and score the objective on them at each validation.
+
+    Their triplets are kept in ``out/triplets.parquet``, to look at.
+    """
     chunks = [chunk for chunk in in_chunks(cache.rows("validation"), config.batch_size) if len(chunk) >= 3]
+    chunks = chunks[:MAX_VALIDATION_CHUNKS]
     mined: list[Mined] = []
 
+    def mine(chunk: npt.NDArray[np.int64]) -> Mined:
+        ids, patients = cache.recording_ids[chunk].tolist(), cache.patients[chunk].tolist()
+        return miner.mine(np.asarray(cache.signals[chunk]), np.arange(len(chunk)), ids, patients, 0)
+
     def validate(learner: Learner) -> dict[str, float]:
+        if not mined:
+            mined.extend(mine(chunk) for chunk in chunks)
+            if world.is_main:
+                write_triplets(keep(mined), config.out / "triplets.parquet")
         losses = []
-        for index, chunk in enumerate(chunks[:MAX_VALIDATION_CHUNKS]):
+        for index, chunk in enumerate(chunks):
             signals = np.asarray(cache.signals[chunk])
-            if index == len(mined):
-                positions = np.arange(len(chunk))
-                ids, patients = cache.recording_ids[chunk].tolist(), cache.patients[chunk].tolist()
-                mined.append(miner.mine(signals, positions, ids, patients, 0))
             device = next(learner.parameters()).device
             z = torch.from_numpy(learner.embed(signals)).to(device)
             loss, _ = learner.objective(z, mined[index].to(device))
             losses.append(float(loss))
-        return {"validation_loss": float(np.mean(losses))} | hubs.shares()
+        return {"validation_loss": float(np.mean(losses))}
 
     return validate if chunks else None

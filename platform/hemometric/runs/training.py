@@ -30,7 +30,7 @@ from hemometric.learning import (
     World,
     fit,
 )
-from hemometric.mining import BatchMiner, HubCounter
+from hemometric.mining import BatchMiner
 from hemometric.runs.base import TrainingRun, read_identity
 from hemometric.runs.feed import Feed
 
@@ -166,7 +166,6 @@ def feed_of(
     world: World,
     *,
     miner: BatchMiner | None = None,
-    hubs: HubCounter | None = None,
     targets: Float32 | None = None,
     neighbours: Positions | None = None,
 ) -> Feed:
@@ -175,7 +174,7 @@ def feed_of(
     `neighbours`, int64 [recording, k], are positions in `rows`, for an order that brings them together.
     """
     order = config.batches.build(len(rows), config.batch_size, config.seed, neighbours)
-    return Feed(cache, rows, order, config.num_steps, world, miner=miner, hubs=hubs, targets=targets)
+    return Feed(cache, rows, order, config.num_steps, world, miner=miner, targets=targets)
 
 
 def fit_run(

@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 import json
 import math
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from hemometric.errors import IntegrityError, InterruptedRunError, PrecheckError, UsageError
-from hemometric.learning import CheckpointStore, Learner, MemoryTracker, OptimiserConfig
+from hemometric.learning import CheckpointStore, Learner, MemoryTracker, OptimiserConfig, World
 from hemometric.learning.generators import seed_generators
 from hemometric.learning.step import train_step
 
@@ -279,6 +280,61 @@ def test_the_stalled_share_is_that_of_the_feed(tiny, claimed_s, low, high):
     assert low <= run.metrics["stalled_share"] <= high
     assert 0 < run.metrics["ecg_per_s"] < 8 / 0.02
     assert feeds[0].closed
+
+
+class Timed(Slow):
+    """Batches of which the iterator says how long making them took, and when nothing was made."""
+
+    def __init__(self, source, quiet):
+        super().__init__(source, 0.0, claimed_s=0.0)
+        self.quiet = quiet
+        self.taken = -1
+        self.made_s = 0.0
+
+    def __next__(self):
+        self.taken += 1
+        return super().__next__()
+
+    @property
+    def making_s(self):
+        if self.taken >= 0 and self.taken not in self.quiet:
+            self.made_s += 0.25
+        return self.made_s
+
+
+def test_inflation_is_told_from_the_first_bare_step_on(tiny):
+    tracker = MemoryTracker()
+    tiny.train(batches=lambda first: Timed(tiny.batches(first), {5}), validate=None, num_steps=12, tracker=tracker)
+    assert [step for step, _ in tracker.series("step_inflation")] == [6, 8, 10, 12]
+    assert all(0.05 < value < 50 for _, value in tracker.series("step_inflation"))
+    # Making is asked for twice a step, and stands still in the quiet one.
+    assert [value for _, value in tracker.series("mining_s")] == [0.5, 0.5, 0.25, 0.5, 0.5, 0.5]
+
+
+def test_an_iterator_that_does_not_tell_gives_no_inflation(tiny):
+    run = tiny.train(batches=lambda first: Slow(tiny.batches(first), 0.0, 0.0), validate=None)
+    assert not {"step_inflation", "mining_s"} & set(run.metrics)
+
+
+def test_hubs_are_told_with_every_reading(tiny):
+    tracker = MemoryTracker()
+    tiny.train(validate=None, num_steps=6, tracker=tracker)
+    assert [step for step, _ in tracker.series("hub_share_negatives")] == [2, 4, 6]
+    assert all(0 < share < 1 for _, share in tracker.series("hub_share_positives"))
+
+
+@pytest.mark.parametrize("mined_by", ["", "aaaa"])
+def test_triplets_of_other_recordings_or_parameters_are_refused(tiny, mined_by):
+    learner = Learner(tiny.Encoder(), tiny.Objective(), seed=3, mined_by=mined_by)
+    batch = tiny.make_batch(0)
+    by_us = dataclasses.replace(batch.mined, params_hash=mined_by)
+    learner(dataclasses.replace(batch, mined=by_us), World())
+    shuffled = dataclasses.replace(by_us, recording_ids=batch.recording_ids[::-1])
+    with pytest.raises(IntegrityError, match="step 0: the triplets were mined of other recordings"):
+        learner(dataclasses.replace(batch, mined=shuffled), World())
+    if mined_by:
+        with pytest.raises(IntegrityError, match="mined by unknown parameters, and this run mines by aaaa"):
+            learner(batch, World())
 
 
 def test_the_feed_is_closed_after_an_error(tiny):

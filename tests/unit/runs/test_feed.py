@@ -12,7 +12,7 @@ import torch
 from hemometric.batches import RandomBatches
 from hemometric.corpus import Cache, lay_cache, open_corpus
 from hemometric.learning import World
-from hemometric.runs.feed import Feed, in_chunks
+from hemometric.runs.feed import Feed, _is_timed, in_chunks
 from hemometric.waveform import Preparation, prepare
 
 
@@ -61,6 +61,13 @@ def test_batches_begin_anywhere_and_end_at_the_last_step(cache: Cache) -> None:
     with feed(cache)(3) as batches:
         steps = [batch.step for batch in batches]
     assert steps == [3, 4, 5]
+
+
+def test_now_and_then_a_step_has_the_cores_to_itself(cache: Cache) -> None:
+    timed = [step for step in range(200) if _is_timed(step)]
+    assert timed == [8, 58, 108, 158]
+    with feed(cache)(0) as batches:
+        assert not any(batches._quiet(step) for step in range(6))
 
 
 def test_chunks_hold_every_row_once() -> None:

@@ -83,6 +83,7 @@ def test_a_text_is_whole_or_as_it_was(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_an_outcome_is_told_in_a_few_lines(tmp_path: Path) -> None:
+    never = {"best_validation_loss": None}
     outcome = {"losses": [4.0, 3.0, None, 2.0, 1.0] * 4, "metrics": {"stalled_share": 0.125}, "best_step": 8}
     write_summary(tmp_path / "outcome.json", outcome | {"best_validation_loss": 1.25, "validations": []})
     assert finished_lines(tmp_path) == [
@@ -90,6 +91,12 @@ def test_an_outcome_is_told_in_a_few_lines(tmp_path: Path) -> None:
         "share of the time that a step waited for its batch: 12.5%",
         "best validation loss 1.2500 after step 8",
         f"model: {tmp_path / 'model'}",
+    ]
+    told = {"step_inflation": 1.234, "hub_share_negatives": 0.71, "hub_share_positives": 0.5}
+    write_summary(tmp_path / "outcome.json", outcome | {"best_step": None, "metrics": told, "validations": []} | never)
+    assert finished_lines(tmp_path)[1:-1] == [
+        "a step beside mining took 1.23 times what it takes alone",
+        "warning: the most used 5 % of recordings supplied 71% of the mined negatives",
     ]
     nothing = {"losses": [None], "metrics": {}, "best_step": None, "best_validation_loss": None, "validations": []}
     write_summary(tmp_path / "outcome.json", nothing)
