@@ -3,7 +3,7 @@
 Usable alone: nothing here needs Ray or torch, and the compiler is imported at the first call.
 """
 
-from hemometric.distances.checks import Metric, Window, band_samples
+from hemometric.distances.checks import Form, Metric, Window, band_samples
 from hemometric.distances.configs import (
     Distance,
     DistanceConfig,
@@ -23,6 +23,7 @@ __all__ = [
     "Dtw",
     "DtwDistance",
     "EuclideanDistance",
+    "Form",
     "MeanAbsoluteDistance",
     "Metric",
     "Pointwise",

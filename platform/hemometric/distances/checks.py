@@ -12,6 +12,7 @@ import numpy.typing as npt
 from hemometric.distances.schedule import Int64
 from hemometric.ecg import Float32
 
+Form = Literal["difference", "gemm"]
 Metric = Literal["dependent", "independent"]
 Window = float | int | None
 
@@ -114,6 +115,21 @@ def checked_metric(metric: str) -> Metric:
     if metric == "independent":
         return "independent"
     raise ValueError(f"metric={metric!r}: give 'dependent' or 'independent'")
+
+
+def checked_form(form: str) -> Form:
+    """Take the name of a way to compute the local cost.
+
+    Raises
+    ------
+    ValueError
+        Neither ``difference`` nor ``gemm``.
+    """
+    if form == "difference":
+        return "difference"
+    if form == "gemm":
+        return "gemm"
+    raise ValueError(f"form={form!r}: give 'difference' or 'gemm'")
 
 
 def band_samples(window: Window, num_samples: int) -> int:

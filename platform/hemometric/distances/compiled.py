@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numba
 from numba import types
 
 
-def compiled(function: Callable[..., None]) -> Any:
-    """Wrap a function that numba will compile; made when first wanted, since even a cache that is unused writes."""
+def compiled(function: Callable[..., None], *sources: ModuleType) -> Any:
+    """Wrap a function that numba will compile; made when first wanted, since even a cache that is unused writes.
+
+    Numba's cache watches date and size of the function's own file only: the names of cached functions therefore carry
+    a digest of all `sources` that they are made from.
+    """
+    digest = hashlib.sha256(b"".join(Path(str(source.__file__)).read_bytes() for source in sources))
+    function.__qualname__ = f"{function.__name__}_{digest.hexdigest()[:12]}"
     try:
         return numba.njit(nogil=True, cache=True, error_model="numpy")(function)
     except RuntimeError:  # no folder where a cache could be written: compile anew in each process

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 
 from hemometric.config import Config
 from hemometric.distances import dtw, pointwise
-from hemometric.distances.checks import Metric, Window, checked_signals
+from hemometric.distances.checks import Form, Metric, Window, checked_signals
 from hemometric.distances.engine import warm_up
 from hemometric.ecg import Float32
 
@@ -43,29 +43,31 @@ class Dtw:
 
     window: Window = None
     metric: Metric = "dependent"
+    form: Form = "difference"
 
     def pairwise(self, signals: npt.ArrayLike, threads: int | None = None) -> Float32:
         """See `dtw.pairwise`."""
-        return dtw.pairwise(signals, window=self._band(signals, "signals"), metric=self.metric, threads=threads)
+        band = self._band(signals, "signals")
+        return dtw.pairwise(signals, window=band, metric=self.metric, form=self.form, threads=threads)
 
     def cross(self, queries: npt.ArrayLike, others: npt.ArrayLike, threads: int | None = None) -> Float32:
         """See `dtw.cross`."""
         band = self._band(queries, "queries")
-        return dtw.cross(queries, others, window=band, metric=self.metric, threads=threads)
+        return dtw.cross(queries, others, window=band, metric=self.metric, form=self.form, threads=threads)
 
     def half_rows(self, signals: npt.ArrayLike, rows: npt.ArrayLike, threads: int | None = None) -> Float32:
         """See `dtw.half_rows`."""
         band = self._band(signals, "signals")
-        return dtw.half_rows(signals, rows, window=band, metric=self.metric, threads=threads)
+        return dtw.half_rows(signals, rows, window=band, metric=self.metric, form=self.form, threads=threads)
 
     def refine(self, signals: npt.ArrayLike, candidates: npt.ArrayLike, threads: int | None = None) -> Float32:
-        """See `dtw.refine`."""
+        """See `dtw.refine`; in the difference form always."""
         band = self._band(signals, "signals")
         return dtw.refine(signals, candidates, window=band, metric=self.metric, threads=threads)
 
     def warm_up(self, num_leads: int) -> None:
         """See `engine.warm_up`."""
-        warm_up(num_leads, self.metric)
+        warm_up(num_leads, self.metric, self.form)
 
     def _band(self, signals: npt.ArrayLike, name: str) -> Window:
         if isinstance(self.window, bool) or not isinstance(self.window, int):
@@ -110,11 +112,14 @@ class DtwDistance(Config):
         Samples beyond the length of what is compared are no band either.
     metric : str
         ``dependent``: one path for all leads; ``independent``: a path for each, distances summed.
+    form : str
+        ``difference``; or ``gemm``, slightly faster for many leads, wrong between near duplicates: see `dtw.pairwise`.
     """
 
     kind: Literal["dtw"] = "dtw"
     window: int | float | None = 0.1
     metric: Metric = "dependent"
+    form: Form = "difference"
 
     @field_validator("window", mode="before")
     @classmethod
@@ -129,7 +134,7 @@ class DtwDistance(Config):
 
     def build(self) -> Dtw:
         """Give the distance."""
-        return Dtw(self.window, self.metric)
+        return Dtw(self.window, self.metric, self.form)
 
 
 class EuclideanDistance(Config):

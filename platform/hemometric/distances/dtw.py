@@ -6,10 +6,12 @@ import numpy as np
 import numpy.typing as npt
 
 from hemometric.distances.checks import (
+    Form,
     Metric,
     Window,
     band_samples,
     checked_candidates,
+    checked_form,
     checked_metric,
     checked_pair,
     checked_rows,
@@ -21,7 +23,12 @@ from hemometric.ecg import Float32
 
 
 def pairwise(
-    signals: npt.ArrayLike, *, window: Window = None, metric: Metric = "dependent", threads: int | None = None
+    signals: npt.ArrayLike,
+    *,
+    window: Window = None,
+    metric: Metric = "dependent",
+    form: Form = "difference",
+    threads: int | None = None,
 ) -> Float32:
     """Compute the DTW distances between all signals of a batch.
 
@@ -38,6 +45,12 @@ def pairwise(
         Half-width w of the band: a float is a fraction of the number of samples (rounded down), an int is samples;
         None is no band, 0 is the squared Euclidean distance.
     metric : {"dependent", "independent"}
+    form : {"difference", "gemm"}
+        How the local cost is computed: |x - y|^2, or |x|^2 + |y|^2 - 2xy, which is 1.0 to 1.1 times as fast for 8 or 12
+        leads on an EPYC of the fifth generation, and slower for one lead. The latter cancels where signals are close:
+        against the first form it errs by 5e-7 on different ECGs, but by 2e-4, 2e-2 and 3 times the distance on copies
+        with noise of 0.01, 0.001 and 0.0001 of their standard deviation, and as badly under a large offset. Not for
+        duplicates, nor for the diagonal of `cross`, which it leaves above 0.
     threads : int, optional
         None takes every CPU that the process may use: inside a Ray worker give its own share.
 
@@ -60,7 +73,8 @@ def pairwise(
     (np.float32(0.0), np.float32(2.0))
     """
     checked = checked_signals(signals, "signals")
-    half = half_rows(checked, np.arange(len(checked)), window=window, metric=metric, threads=threads)
+    every = np.arange(len(checked))
+    half = half_rows(checked, every, window=window, metric=metric, form=form, threads=threads)
     return half + half.T
 
 
@@ -70,6 +84,7 @@ def cross(
     *,
     window: Window = None,
     metric: Metric = "dependent",
+    form: Form = "difference",
     threads: int | None = None,
 ) -> Float32:
     """Compute the DTW distances of queries to others; definition and arguments as for `pairwise`.
@@ -98,6 +113,7 @@ def cross(
         len(first),
         window=band_samples(window, first.shape[2]),
         metric=checked_metric(metric),
+        form=checked_form(form),
         threads=threads,
     )
 
@@ -108,6 +124,7 @@ def half_rows(
     *,
     window: Window = None,
     metric: Metric = "dependent",
+    form: Form = "difference",
     threads: int | None = None,
 ) -> Float32:
     """Compute the share of all pairs that belongs to some signals of a batch, so that ranks can divide the work.
@@ -142,6 +159,7 @@ def half_rows(
         len(owners),
         window=band_samples(window, checked.shape[2]),
         metric=checked_metric(metric),
+        form=checked_form(form),
         threads=threads,
     )
 

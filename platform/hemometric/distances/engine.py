@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from hemometric.distances.checks import Metric, checked_metric
+from hemometric.distances.checks import Form, Metric, checked_form, checked_metric
 from hemometric.distances.schedule import Int64, num_columns
 from hemometric.distances.workers import num_threads, share
 from hemometric.ecg import Float32
@@ -21,7 +21,7 @@ CELLS_PER_TURN = (4_000_000, 100_000_000)
 class Kernel(Protocol):
     """What `lanes` and `plain` offer."""
 
-    def compile_for(self, num_leads: int) -> None:
+    def compile_for(self, num_leads: int, form: Form) -> None:
         """Compile for a number of leads that share a path."""
 
     def compile_pairs_for(self, num_leads: int) -> None:
@@ -30,10 +30,15 @@ class Kernel(Protocol):
     def num_lanes(self, num_leads: int) -> int:
         """Pairs of one task."""
 
-    def lay(self, others: Float32, num_columns: int, *, independent: bool) -> Float32:
+    def lay_queries(self, queries: Float32, *, independent: bool, form: Form) -> Float32:
+        """Lay queries out as `solve` reads them."""
+
+    def lay(self, others: Float32, num_columns: int, *, independent: bool, form: Form) -> Float32:
         """Lay others out as `solve` reads them."""
 
-    def solve(self, queries: Float32, laid: Float32, tasks: Int64, window: int, stop: Any, out: Float32) -> None:
+    def solve(
+        self, queries: Float32, laid: Float32, tasks: Int64, window: int, stop: Any, out: Float32, *, form: Form
+    ) -> None:
         """Do tasks."""
 
     def solve_pairs(
@@ -50,7 +55,7 @@ class Kernel(Protocol):
         """Compare pairs."""
 
 
-def warm_up(num_leads: int, metric: Metric = "dependent") -> None:
+def warm_up(num_leads: int, metric: Metric = "dependent", form: Form = "difference") -> None:
     """Compile now what signals with `num_leads` leads will need, rather than within the first step.
 
     Call it in a worker's set-up, with ``NUMBA_CACHE_DIR`` on a disk of the node: seconds the first time on a machine,
@@ -59,11 +64,11 @@ def warm_up(num_leads: int, metric: Metric = "dependent") -> None:
     Raises
     ------
     ValueError
-        `num_leads` is below 1, or `metric` unknown.
+        `num_leads` is below 1, or `metric` or `form` unknown.
     """
     if num_leads < 1:
         raise ValueError(f"num_leads={num_leads}: give at least 1")
-    kernel_for(1 if checked_metric(metric) == "independent" else num_leads)
+    kernel_for(1 if checked_metric(metric) == "independent" else num_leads, checked_form(form))
 
 
 def warm_up_pairs(num_leads: int, metric: Metric = "dependent") -> None:
@@ -74,35 +79,35 @@ def warm_up_pairs(num_leads: int, metric: Metric = "dependent") -> None:
 @functools.cache
 def pairs_kernel_for(num_leads: int) -> Kernel:
     """Give the kernel that `kernel_for` chooses, compiled for pairs too."""
-    kernel = kernel_for(num_leads)
+    kernel = kernel_for(num_leads, "difference")
     kernel.compile_pairs_for(num_leads)
     return kernel
 
 
 @functools.cache
-def kernel_for(num_leads: int) -> Kernel:
+def kernel_for(num_leads: int, form: Form) -> Kernel:
     """Give the compiled kernel for a number of leads that share a path: the fast one, or the plain one with a warning.
 
     The modules are imported here, not above: the compiler takes half a second to import.
     """
     try:
-        return _fast(num_leads)
+        return _fast(num_leads, form)
     except Exception as error:  # noqa: BLE001 - whatever keeps the vectors from compiling, the plain kernel is right
         _warn_once(f"{type(error).__name__}: {error}".splitlines()[0])
-    return _plain(num_leads)
+    return _plain(num_leads, form)
 
 
-def _fast(num_leads: int) -> Kernel:
+def _fast(num_leads: int, form: Form) -> Kernel:
     from hemometric.distances import lanes
 
-    lanes.compile_for(num_leads)
+    lanes.compile_for(num_leads, form)
     return lanes
 
 
-def _plain(num_leads: int) -> Kernel:
+def _plain(num_leads: int, form: Form) -> Kernel:
     from hemometric.distances import plain
 
-    plain.compile_for(num_leads)
+    plain.compile_for(num_leads, form)
     return plain
 
 
@@ -127,6 +132,7 @@ def run(
     *,
     window: int,
     metric: Metric,
+    form: Form,
     threads: int | None,
 ) -> Float32:
     """Compare queries with others as scheduled, on threads.
@@ -153,17 +159,18 @@ def run(
     workers = num_threads(threads)
     independent = metric == "independent"
     _, num_leads, num_samples = others.shape
-    kernel = kernel_for(1 if independent else num_leads)
+    kernel = kernel_for(1 if independent else num_leads, form)
     lanes = kernel.num_lanes(1 if independent else num_leads)
     tasks = schedule(lanes)
     out = np.zeros((num_rows, len(others)), np.float32)
     if len(tasks) == 0:
         return out
-    laid = kernel.lay(others, num_columns(tasks, lanes), independent=independent)
+    laid_queries = kernel.lay_queries(queries, independent=independent, form=form)
+    laid = kernel.lay(others, num_columns(tasks, lanes), independent=independent, form=form)
     cells = num_samples * min(num_samples, 2 * window + 1) * lanes * (num_leads if independent else 1)
     share(
         tasks,
-        lambda turn, stop: kernel.solve(queries, laid, turn, window, stop, out),
+        lambda turn, stop: kernel.solve(laid_queries, laid, turn, window, stop, out, form=form),
         threads=workers,
         tasks_per_turn=_tasks_per_turn(len(tasks), cells, workers),
     )

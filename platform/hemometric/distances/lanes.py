@@ -9,15 +9,19 @@ import llvmlite.binding as llvm
 import numpy as np
 from numba import types
 
+from hemometric.distances import lanes_emit, lanes_kernel
+from hemometric.distances.checks import Form
 from hemometric.distances.compiled import array_type, compiled, compiler_is_off, read_only
-from hemometric.distances.lanes_kernel import solve_lanes
-from hemometric.distances.lanes_kernel import solve_pairs as _solve_pairs
 from hemometric.distances.schedule import Int64
 from hemometric.ecg import Float32
 
 Shape = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
 """Three tuples whose lengths are leads, rows of a block, lanes: lengths are part of a type, so the kernel is compiled
 for them, and one cached function serves all."""
+
+
+def _lines(num_leads: int, form: Form) -> int:
+    return num_leads + 1 if form == "gemm" else num_leads
 
 
 def shape_for(num_leads: int) -> Shape:
@@ -35,8 +39,8 @@ def _has_wide_registers() -> bool:
     return bool(llvm.get_host_cpu_features().get("avx512f", False))
 
 
-def compile_for(num_leads: int) -> None:
-    """Compile the kernel for a number of leads, or load it from numba's cache; without effect the second time.
+def compile_for(num_leads: int, form: Form) -> None:
+    """Compile the kernel for leads and a form, or load it from numba's cache; without effect the second time.
 
     Raises
     ------
@@ -45,14 +49,14 @@ def compile_for(num_leads: int) -> None:
     """
     if compiler_is_off():
         raise RuntimeError("NUMBA_DISABLE_JIT is set")
-    _kernel().compile(_signature(shape_for(num_leads)))
+    _kernel().compile(_signature(_shape(num_leads, form)))
 
 
 def compile_pairs_for(num_leads: int) -> None:
     """Compile what `solve_pairs` calls, as `compile_for` does."""
     if compiler_is_off():
         raise RuntimeError("NUMBA_DISABLE_JIT is set")
-    _pairs_kernel().compile(_pairs_signature(shape_for(num_leads)))
+    _pairs_kernel().compile(_pairs_signature(_shape(num_leads, "difference", num_sides=2)))
 
 
 def num_lanes(num_leads: int) -> int:
@@ -60,32 +64,45 @@ def num_lanes(num_leads: int) -> int:
     return len(shape_for(num_leads)[2])
 
 
-def lay(others: Float32, num_columns: int, *, independent: bool) -> Float32:
-    """Lay signals [signal, lead, sample] out as [pass, sample, lead, column], the signals repeated over the columns.
+def lay_queries(queries: Float32, *, independent: bool, form: Form) -> Float32:
+    """Give queries as `solve` reads them, [query, line, sample]; in the GEMM form |x|^2, then -2x, for each path."""
+    return _with_norms(queries, -2.0, independent=independent) if form == "gemm" else queries
+
+
+def lay(others: Float32, num_columns: int, *, independent: bool, form: Form) -> Float32:
+    """Lay signals [signal, lead, sample] out as [pass, sample, line, column], the signals repeated over the columns.
 
     A query finds its run of others side by side wherever it begins, so nothing is rearranged for each query. A pass
-    holds the leads that share a path: all of them, or one each if `independent`.
+    holds the leads that share a path: all of them, or one each if `independent`; in the GEMM form after their |x|^2.
     """
     num_others, num_leads, num_samples = others.shape
-    if independent:
-        laid = np.empty((num_leads, num_samples, 1, num_columns), np.float32)
-        turned = others.transpose(1, 2, 0)[:, :, None]
-    else:
-        laid = np.empty((1, num_samples, num_leads, num_columns), np.float32)
-        turned = others.transpose(2, 1, 0)[None]
+    num_passes = num_leads if independent else 1
+    if form == "gemm":
+        others = _with_norms(others, 1.0, independent=independent)
+    laid = np.empty((num_passes, num_samples, others.shape[1] // num_passes, num_columns), np.float32)
+    turned = others.reshape(num_others, num_passes, -1, num_samples).transpose(1, 3, 2, 0)
     for start in range(0, num_columns, num_others):
         end = min(start + num_others, num_columns)
         laid[..., start:end] = turned[..., : end - start]
     return laid
 
 
-def solve(queries: Float32, laid: Float32, tasks: Int64, window: int, stop: Any, out: Float32) -> None:
+def _with_norms(signals: Float32, factor: float, *, independent: bool) -> Float32:
+    num_signals, num_leads, num_samples = signals.shape
+    paths = signals.reshape(num_signals, num_leads if independent else 1, -1, num_samples)
+    norms = np.einsum("spkt,spkt->spt", paths, paths, dtype=np.float64)[:, :, None].astype(np.float32)
+    lines = np.concatenate([norms, paths * np.float32(factor)], axis=2)
+    return lines.reshape(num_signals, -1, num_samples)
+
+
+def solve(queries: Float32, laid: Float32, tasks: Int64, window: int, stop: Any, out: Float32, *, form: Form) -> None:
     """Run tasks of `schedule` on one thread, without the interpreter's lock.
 
     Parameters
     ----------
-    queries : float32 [query, lead, sample]
-    laid : float32 [pass, sample, lead, column]
+    queries : float32 [query, line, sample]
+        From `lay_queries`.
+    laid : float32 [pass, sample, line, column]
         From `lay`.
     tasks : int64 [task, 4]
         From `schedule`.
@@ -94,10 +111,11 @@ def solve(queries: Float32, laid: Float32, tasks: Int64, window: int, stop: Any,
     stop : uint8 [1]
         Set to 1 by another thread to have this one return soon, with `out` unfinished.
     out : float32 [row, other]
-        Receives squared distances.
+        Receives squared distances; 0 on entry.
     """
-    shape = (*shape_for(laid.shape[2]), (0,))
-    _kernel()(shape, read_only(queries), read_only(laid), read_only(tasks), window, stop, out)
+    shape = _shape(laid.shape[2] - _lines(0, form), form)
+    buffers, window = _workspace(shape, laid.shape[1], window)
+    _kernel()(shape, buffers, read_only(queries), read_only(laid), read_only(tasks), window, stop, out)
 
 
 def solve_pairs(
@@ -113,29 +131,71 @@ def solve_pairs(
     window, stop
         As for `solve`.
     out : float32 [pair]
-        Receives squared distances, bit for bit those of `solve`.
+        Receives squared distances, bit for bit those of `solve`; 0 on entry.
     """
-    shape = (*shape_for(1 if independent else queries.shape[1]), (0, 0))
-    _pairs_kernel()(shape, read_only(queries), read_only(others), read_only(pairs), window, stop, out)
+    shape = _shape(1 if independent else queries.shape[1], "difference", num_sides=2)
+    sizes = queries.shape[1:]
+    buffers, window = _workspace(shape, sizes[1], window)
+    lanes = len(shape[2])
+    whole = np.concatenate([pairs, np.repeat(pairs[-1:], -len(pairs) % lanes, axis=0)])  # no lane is left empty
+    flat = (read_only(queries.reshape(-1)), read_only(others.reshape(-1)))
+    _pairs_kernel()(shape, buffers, *flat, sizes, read_only(whole), window, stop, out)
 
 
 @functools.cache
 def _kernel() -> Any:
-    return compiled(solve_lanes)
+    return compiled(lanes_kernel.solve_lanes, lanes_kernel, lanes_emit)
 
 
 @functools.cache
 def _pairs_kernel() -> Any:
-    return compiled(_solve_pairs)
+    return compiled(lanes_kernel.solve_pairs, lanes_kernel, lanes_emit)
 
 
-def _shape_type(shape: Shape, num_sides: int) -> Any:
-    return types.Tuple([types.UniTuple(types.int64, n) for n in (*map(len, shape), num_sides)])
+def _shape(num_leads: int, form: Form, num_sides: int = 1) -> tuple[tuple[int, ...], ...]:
+    lines, rows, lanes = shape_for(_lines(num_leads, form))
+    return lines, rows, lanes, (0,) * num_sides, (0, 0) if form == "gemm" else (0,)
 
 
-def _signature(shape: Shape) -> Any:
+def _workspace(shape: tuple[tuple[int, ...], ...], num_samples: int, window: int) -> tuple[tuple[Float32, ...], int]:
+    """Give the buffers of `lanes_kernel._sweep`, and the band in samples that it takes.
+
+    Buffers begin at multiples of 64 bytes: a vector that straddles two cache lines costs two accesses.
+    """
+    num_leads, num_rows, num_lanes, num_sides, _ = map(len, shape)
+    padded = -(-num_samples // num_rows) * num_rows
+    if window >= num_samples - 1:
+        window = padded  # then no cell of the padded matrix is outside, and there is no edge to mask
+    penalty = np.full(2 * (window + num_rows), np.inf, np.float32)
+    penalty[num_rows : num_rows + 2 * window + 1] = 0
+    query = _aligned(padded * num_leads * (num_lanes if num_sides == 2 else 1))
+    query[:] = 0  # of the rows that pad the last block
+    sizes = (
+        lanes_kernel.TILE * num_leads * num_lanes,
+        lanes_kernel.TILE * num_lanes,
+        (padded + 1) * num_lanes,
+        2 * num_lanes,
+    )
+    return (query, *map(_aligned, sizes), penalty), window
+
+
+def _aligned(size: int) -> Float32:
+    memory = np.empty(size + 16, np.float32)
+    start = -memory.ctypes.data % 64 // 4
+    return memory[start : start + size]
+
+
+def _type_of(shape: tuple[tuple[int, ...], ...]) -> Any:
+    """Type of a shape, and of the buffers that go with it."""
     return (
-        _shape_type(shape, 1),
+        types.Tuple([types.UniTuple(types.int64, len(part)) for part in shape]),
+        types.UniTuple(array_type(types.float32, 1, readonly=False), 6),
+    )
+
+
+def _signature(shape: tuple[tuple[int, ...], ...]) -> Any:
+    return (
+        *_type_of(shape),
         array_type(types.float32, 3),
         array_type(types.float32, 4),
         array_type(types.int64, 2),
@@ -145,11 +205,12 @@ def _signature(shape: Shape) -> Any:
     )
 
 
-def _pairs_signature(shape: Shape) -> Any:
+def _pairs_signature(shape: tuple[tuple[int, ...], ...]) -> Any:
     return (
-        _shape_type(shape, 2),
-        array_type(types.float32, 3),
-        array_type(types.float32, 3),
+        *_type_of(shape),
+        array_type(types.float32, 1),
+        array_type(types.float32, 1),
+        types.UniTuple(types.int64, 2),
         array_type(types.int64, 2),
         types.int64,
         array_type(types.uint8, 1, readonly=False),

@@ -1,6 +1,7 @@
 """The plain DTW kernel: two rows, one pair at a time, sums in float64; slower than `lanes`, and compiles everywhere.
 
-It has the interface of `lanes`, stands in for it where its vectors do not compile, and checks it in the tests.
+It has the interface of `lanes`, stands in for it where its vectors do not compile, and checks it in the tests; the form
+of the local cost is always the difference.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ from typing import Any
 import numpy as np
 from numba import types
 
+from hemometric.distances.checks import Form
 from hemometric.distances.compiled import array_type, compiled, compiler_is_off, read_only
 from hemometric.distances.schedule import Int64
 from hemometric.ecg import Float32
 
 
-def compile_for(num_leads: int) -> None:  # noqa: ARG001 - one kernel serves all numbers of leads
+def compile_for(num_leads: int, form: Form) -> None:  # noqa: ARG001 - one kernel serves all
     """Compile the kernel, or load it from numba's cache; without effect the second time."""
     if not compiler_is_off():
         _kernel().compile(_SIGNATURE)
@@ -24,7 +26,7 @@ def compile_for(num_leads: int) -> None:  # noqa: ARG001 - one kernel serves all
 
 def compile_pairs_for(num_leads: int) -> None:
     """Compile what `solve_pairs` calls: the same kernel."""
-    compile_for(num_leads)
+    compile_for(num_leads, "difference")
 
 
 def num_lanes(num_leads: int) -> int:  # noqa: ARG001 - as above
@@ -32,14 +34,19 @@ def num_lanes(num_leads: int) -> int:  # noqa: ARG001 - as above
     return 8
 
 
-def lay(others: Float32, num_columns: int, *, independent: bool) -> Float32:  # noqa: ARG001 - nothing is repeated
+def lay_queries(queries: Float32, *, independent: bool, form: Form) -> Float32:  # noqa: ARG001 - nothing is turned
+    """Give queries as they are."""
+    return queries
+
+
+def lay(others: Float32, num_columns: int, *, independent: bool, form: Form) -> Float32:  # noqa: ARG001 - as above
     """Group the leads of signals [signal, lead, sample] by path: [pass, signal, lead, sample]."""
     if independent:
         return np.ascontiguousarray(others.transpose(1, 0, 2)[:, :, None])
     return others[None]
 
 
-def solve(queries: Float32, laid: Float32, tasks: Int64, window: int, stop: Any, out: Float32) -> None:
+def solve(queries: Float32, laid: Float32, tasks: Int64, window: int, stop: Any, out: Float32, *, form: Form) -> None:  # noqa: ARG001
     """Run tasks; see `lanes.solve`, save that `laid` is [pass, signal, lead, sample]."""
     _kernel()(read_only(queries), read_only(laid), read_only(tasks), window, stop, out)
 
@@ -49,9 +56,9 @@ def solve_pairs(
 ) -> None:
     """Run pairs; see `lanes.solve_pairs`."""
     for at, (query, other) in enumerate(pairs):
-        laid = lay(others[other : other + 1], 1, independent=independent)
+        laid = lay(others[other : other + 1], 1, independent=independent, form="difference")
         task = np.array([[0, query, 0, 1]])
-        solve(queries, laid, task, window, stop, out[at : at + 1].reshape(1, 1))
+        solve(queries, laid, task, window, stop, out[at : at + 1].reshape(1, 1), form="difference")
 
 
 @functools.cache

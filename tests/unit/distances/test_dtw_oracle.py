@@ -78,9 +78,9 @@ def test_every_batch_size_fills_every_pair(num_signals, metric, noise):
     true = np.zeros_like(found)
     for i in range(num_signals):  # the plain kernel, one pair at a time
         for j in range(num_signals):
-            laid = plain.lay(signals[[j]], 1, independent=metric == "independent")
+            laid = plain.lay(signals[[j]], 1, independent=metric == "independent", form="difference")
             cell = np.zeros((1, 1), np.float32)
-            plain.solve(signals[[i]], laid, np.array([[0, 0, 0, 1]]), 4, np.zeros(1, np.uint8), cell)
+            plain.solve(signals[[i]], laid, np.array([[0, 0, 0, 1]]), 4, np.zeros(1, np.uint8), cell, form="difference")
             true[i, j] = cell[0, 0]
     assert relative_error(found, true) < 1e-5
 

@@ -23,17 +23,19 @@ def fresh(monkeypatch):
 
 
 def test_the_fast_kernel_is_the_one_in_use():
-    assert engine.kernel_for(2) is lanes
+    assert engine.kernel_for(2, "difference") is lanes
 
 
 def test_falls_back_with_one_warning_and_right_values(fresh, noise):
     expected = pairwise(noise(9, 2, 40), window=5)
     engine.kernel_for.cache_clear()
-    fresh.setattr(lanes, "compile_for", lambda num_leads: (_ for _ in ()).throw(RuntimeError("LLVM ERROR: no vectors")))
+    fresh.setattr(
+        lanes, "compile_for", lambda num_leads, form: (_ for _ in ()).throw(RuntimeError("LLVM ERROR: no vectors"))
+    )
     with pytest.warns(RuntimeWarning, match=r"vector kernel.*RuntimeError: LLVM ERROR: no vectors") as caught:
         found = pairwise(noise(9, 2, 40), window=5)
     assert len(caught) == 1
-    assert engine.kernel_for(2) is plain
+    assert engine.kernel_for(2, "difference") is plain
     np.testing.assert_allclose(found, expected, rtol=1e-5)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
