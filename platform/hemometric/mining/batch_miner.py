@@ -13,7 +13,7 @@ import torch.distributed as dist
 from hemometric.distances import Distance
 from hemometric.ecg import Float32
 from hemometric.errors import UsageError
-from hemometric.mining.compared import Compared
+from hemometric.mining.compared import Compared, comparable
 from hemometric.mining.mined import Mined
 from hemometric.mining.miner import Miner
 from hemometric.mining.pairs import Int64
@@ -153,18 +153,27 @@ class BatchMiner:
         ranks = Ranks(group, rank, world)
         ranks.check_agreement(self.seed, epoch, self.params_hash, recording_ids, patients, duplicate_groups or ())
         distances = np.zeros((num, num), dtype=np.float32)
-        refine = None
+        present, refine, fallbacks = None, None, {}
         if self.miner.needs_distances:
             ranks.check_finite(signals, recording_ids)
             everyone = ranks.gather(self.compared(signals, self.rate_hz, self.leads))
             half = ranks.gather(self.distance.half_rows(everyone, positions, threads=self.threads))
             distances = half + half.T
+            present = comparable(everyone)
+            fallbacks = {"absent": int((~present).sum())}
             if self.fine is not None:
                 refine = _Refining(self, self.fine, signals, positions, ranks)
         mined = self.miner.select(
-            distances, recording_ids, patients, self.seed, epoch, duplicate_groups=duplicate_groups, refine=refine
+            distances,
+            recording_ids,
+            patients,
+            self.seed,
+            epoch,
+            duplicate_groups=duplicate_groups,
+            present=present,
+            refine=refine,
         )
-        return replace(mined, params_hash=self.params_hash)
+        return replace(mined, params_hash=self.params_hash, fallbacks={**fallbacks, **mined.fallbacks})
 
 
 class _Refining:
@@ -187,4 +196,7 @@ class _Refining:
         own = np.full_like(candidates, -1)
         own[self._positions] = candidates[self._positions]
         measured = work.distance.refine(everyone, own, threads=work.threads)
+        # What holds nothing to compare finely would be near to all; it stays behind, in the coarse order.
+        present = comparable(everyone)
+        measured[~(present[:, None] & present[candidates])] = np.inf
         return self._ranks.gather(measured[self._positions])

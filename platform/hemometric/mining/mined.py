@@ -29,8 +29,9 @@ class Mined:
     params_hash : str
         What they were chosen by; see `BatchMiner.params_hash`. Empty where a miner was asked without one.
     fallbacks : mapping of int
-        How many recordings of the batch were treated otherwise than asked for, by what they lacked: a positive from
-        the ``graph``, a ``scale`` from the archive, a usable ``beat``.
+        How many recordings of the batch were treated otherwise than asked for: ``absent`` ones hold nothing to
+        compare and are no pair of anyone's; others lacked a positive from the ``graph``, or a ``scale`` from the
+        archive.
     """
 
     anchors: Tensor

@@ -11,7 +11,7 @@ import torch
 from hemometric.ecg import Float32
 from hemometric.mining.mined import Mined
 from hemometric.mining.negatives import Negatives
-from hemometric.mining.pairs import Pairs
+from hemometric.mining.pairs import Bool, Pairs
 from hemometric.mining.positives import Positives
 from hemometric.mining.refinement import Refine
 
@@ -33,6 +33,7 @@ class Miner(Protocol):
         epoch: int,
         *,
         duplicate_groups: Sequence[str] | None = None,
+        present: Bool | None = None,
         refine: Refine | None = None,
     ) -> Mined:
         """Choose at most one triplet for each anchor.
@@ -51,6 +52,7 @@ class Miner(Protocol):
         seed, epoch : int
             What draws are keyed by.
         duplicate_groups : B str, optional
+        present : bool [B], optional
             See `pairs`.
         refine : Refine, optional
             Measures each anchor's nearest again, and their order is then that of its answer; see `reordered`.

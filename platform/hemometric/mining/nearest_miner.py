@@ -14,7 +14,7 @@ from hemometric.mining.mined import Mined
 from hemometric.mining.miner import Miner, check_distances, mined_triplets
 from hemometric.mining.negatives import Negatives, NegativesConfig, RandomNegatives
 from hemometric.mining.neighbour_graph import NeighbourGraph
-from hemometric.mining.pairs import pairs
+from hemometric.mining.pairs import Bool, pairs
 from hemometric.mining.positives import NearestPositives, Positives, PositivesConfig
 from hemometric.mining.refinement import Refine, reordered
 from hemometric.mining.scaling import ArchiveScaling, BatchScaling, NoScaling, Scaling, scaled
@@ -52,10 +52,11 @@ class NearestSelection:
         epoch: int,
         *,
         duplicate_groups: Sequence[str] | None = None,
+        present: Bool | None = None,
         refine: Refine | None = None,
     ) -> Mined:
         """Choose triplets; see `Miner.select`."""
-        eligible = pairs(recording_ids, patients, duplicate_groups)
+        eligible = pairs(recording_ids, patients, duplicate_groups, present)
         check_distances(distances, len(recording_ids))
         scales, fallbacks = self.scaling.scales(distances, eligible.attracts, recording_ids)
         if scales is not None:

@@ -12,7 +12,7 @@ from hemometric.mining.mined import Mined
 from hemometric.mining.miner import Miner, mined_triplets
 from hemometric.mining.negatives import UniformPick
 from hemometric.mining.neighbour_graph import NeighbourGraph
-from hemometric.mining.pairs import pairs
+from hemometric.mining.pairs import Bool, pairs
 from hemometric.mining.positives import NearestPick
 from hemometric.mining.refinement import Refine
 
@@ -38,11 +38,12 @@ class RandomSelection:
         epoch: int,
         *,
         duplicate_groups: Sequence[str] | None = None,
+        present: Bool | None = None,
         refine: Refine | None = None,  # noqa: ARG002
     ) -> Mined:
         """Choose triplets; see `Miner.select`."""
         drawn = draws.pair_numbers(seed, epoch, recording_ids)
-        eligible = pairs(recording_ids, patients, duplicate_groups)
+        eligible = pairs(recording_ids, patients, duplicate_groups, present)
         return mined_triplets(drawn, eligible, recording_ids, NearestPick(), UniformPick(), seed, epoch, {})
 
 

@@ -16,7 +16,16 @@ from hemometric.config import decode, dump, fingerprint
 from hemometric.distances import DistanceConfig, DtwDistance, EuclideanDistance
 from hemometric.ecg import INDEPENDENT_LEADS, LEADS
 from hemometric.errors import IntegrityError, UsageError
-from hemometric.mining import BatchMiner, Miner, MiningConfig, NearestMiner, RandomMiner, WholeRecord
+from hemometric.mining import (
+    BatchMiner,
+    Fine,
+    Miner,
+    MiningConfig,
+    NearestMiner,
+    RandomMiner,
+    RefineConfig,
+    WholeRecord,
+)
 
 SCRIPT = Path(__file__).with_name("two_ranks.py")
 
@@ -167,6 +176,57 @@ def test_a_signal_with_a_gap_is_refused_by_name() -> None:
     signals[1, 5, 7] = np.nan
     with pytest.raises(IntegrityError, match=r"1 signals of a batch are not finite \(recordings b\)"):
         work.mine(signals, np.arange(3), ["a", "b", "c"], ["p", "q", "r"], 0)
+
+
+@pytest.mark.parametrize("refine", [None, RefineConfig(compared=WholeRecord(rate_hz=100), candidates=3)])
+def test_a_recording_with_nothing_to_compare_is_counted_and_in_no_triplet(refine: RefineConfig | None) -> None:
+    # A flat signal is nearer to small ones than they are to each other.
+    signals = np.random.default_rng(0).normal(size=(8, 12, 100)).astype(np.float32)
+    signals[3] = 0
+    ids = [f"r{i}" for i in range(8)]
+    config = MiningConfig(
+        compared=WholeRecord(rate_hz=50),
+        distance=EuclideanDistance(),
+        refine=refine,
+    )
+    mined = config.build(rate_hz=100, leads=LEADS, seed=0).mine(signals, np.arange(8), ids, ids, 0)
+    assert mined.distances[0].argsort()[1] == 3 or refine is not None
+    assert mined.fallbacks == {"absent": 1}
+    assert mined.num_triplets == 7
+    assert not any((positions == 3).any() for positions in mined.as_tuple())
+    assert not mined.valid[3].any()
+
+
+def test_what_only_the_fine_comparison_lacks_stays_behind_in_the_coarse_order() -> None:
+    class Fading:
+        """Nothing is left of recording 1 at the fine rate."""
+
+        def __call__(self, signals: np.ndarray, rate_hz: float, leads: object) -> np.ndarray:
+            fine = signals.copy()
+            fine[1] = 0
+            return fine
+
+    signals = np.zeros((5, 12, 50), np.float32)
+    signals += np.array([1, 2, 4, 7, 11], np.float32)[:, None, None]
+    ids = [f"r{i}" for i in range(5)]
+    config = MiningConfig(distance=EuclideanDistance())
+    work = BatchMiner(
+        config.compared.build(),
+        config.distance.build(),
+        config.miner.build(),
+        rate_hz=100,
+        leads=LEADS,
+        seed=0,
+        fine=Fine(Fading(), 3),
+    )
+    mined = work.mine(signals, np.arange(5), ids, ids, 0)
+    assert [row.tolist() for row in mined.distances.argsort(dim=1)] == [
+        [0, 2, 3, 1, 4],  # 1 is the coarse nearest of 0, and the last of its candidates
+        [1, 0, 2, 3, 4],
+        [2, 0, 3, 1, 4],
+        [3, 2, 4, 1, 0],
+        [4, 3, 2, 1, 0],
+    ]
 
 
 def test_the_config_reads_from_yaml_and_threads_do_not_change_what_is_computed() -> None:

@@ -299,6 +299,22 @@ def test_duplicates_of_one_ecg_neither_attract_nor_repel_each_other_nor_the_posi
     assert triplets(NearestMiner().build().select(distances, ids, ids, 0, 0))[0][:2] == (0, 1)
 
 
+@ALL
+def test_who_is_absent_is_in_no_triplet_and_no_pair(miner: Miner) -> None:
+    batch = Batch(2)
+    present = np.arange(24) % 5 != 2
+    distances = batch.distances.copy()
+    distances[~present] = distances[:, ~present] = 0.0  # as near as can be
+    mined = miner.select(distances, batch.recording_ids, batch.patients, 0, 0, present=present)
+    assert sorted(mined.anchors.tolist()) == np.flatnonzero(present).tolist()
+    assert all(present[list(triplet)].all() for triplet in triplets(mined))
+    for pairs_of in (mined.valid, mined.repels):
+        assert not pairs_of[~present].any()
+        assert not pairs_of[:, ~present].any()
+    nobody = miner.select(distances, batch.recording_ids, batch.patients, 0, 0, present=np.zeros(24, dtype=bool))
+    assert nobody.num_triplets == 0
+
+
 def test_positives_come_from_the_graph_where_its_neighbours_sit_in_the_batch() -> None:
     batch = Batch(3)
     miner = NearestMiner(positives=GraphPositives(k=2)).build(GRAPH)
@@ -396,6 +412,8 @@ def test_one_patient_and_one_group_for_each_recording() -> None:
         pairs(["a", "b", "c"], ["p", "q"])
     with pytest.raises(ValueError, match="3 recording ids but 2 groups"):
         pairs(["a", "b", "c"], ["p", "q", "r"], ["x", "y"])
+    with pytest.raises(ValueError, match="3 recording ids but 1 signs of presence"):
+        pairs(["a", "b", "c"], ["p", "q", "r"], present=np.array([True]))
 
 
 def test_a_batch_too_small_for_its_scale_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
