@@ -17,7 +17,7 @@ import typer
 from hemometric import __version__
 from hemometric.errors import HemometricError, UsageError
 
-JOBS = ("ingest", "pretrain", "finetune", "tune", "embed", "predict", "evaluate")
+JOBS = ("ingest", "neighbours", "pretrain", "finetune", "tune", "embed", "predict", "evaluate")
 
 app = typer.Typer(
     help="Hospital ECG archives into embeddings and estimates of cardiac pressure. Research use; not a medical device.",
@@ -156,6 +156,14 @@ def synthesise(
 
     for line in run.run(decode_job("synthesise", config, overrides or [], {"out": out})):
         typer.echo(line)
+
+
+@app.command(
+    epilog="Example: hemometric neighbours --config configs/neighbours/beats.yaml corpus=corpus out=runs/neighbours"
+)
+def neighbours(overrides: Overrides = None, config: ConfigFile = None, debug: Debug = False) -> None:
+    """Find the nearest recordings of every recording by an exact distance, as one table (Ray Data)."""
+    launch("neighbours", decode_job("neighbours", config, overrides or [], {}))
 
 
 @app.command(

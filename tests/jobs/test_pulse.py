@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from hemometric.encoders import load
+from hemometric.mining.neighbour_graph import read_graph
 from hemometric.runs import catalogue
 from hemometric.runs.shardwise import read_output
 
@@ -106,6 +107,9 @@ def _small(config: Any, line: Any, encoder: Path, estimator: Path, tmp_path: Pat
     if config.job == "pretrain":
         narrow = {"encoder.blocks": [1, 1], "encoder.widths": [4, 8], "encoder.embedding_dim": 8}
         return training | narrow | {"corpus": line.real, "gpus_per_worker": None}
+    if config.job == "neighbours":
+        few = {"candidates.num": 12} if config.candidates.kind == "coarse" else {}
+        return here | few | {"corpus": line.real, "preparation": {"rate_hz": 100, "duration_s": 4}}
     if config.job == "finetune":
         return training | {"model": encoder}
     if config.job == "tune":
@@ -157,9 +161,14 @@ def _has_cohort(out: Path) -> None:
     assert (out / "reachable.json").is_file()
 
 
+def _has_neighbours(out: Path) -> None:
+    assert read_graph(out / "neighbours.parquet").starts[-1] >= 900
+
+
 _CHECKS = {
     "synthesise": _has_cohort,
     "ingest": _has_corpus,
+    "neighbours": _has_neighbours,
     "pretrain": _has_model,
     "finetune": _has_model,
     "tune": _has_model,

@@ -15,6 +15,7 @@ from hemometric.errors import UsageError
 _CONFIGS = {
     "synthesise": "SynthesiseRun",
     "ingest": "IngestRun",
+    "neighbours": "NeighboursRun",
     "pretrain": "PretrainRun",
     "finetune": "FinetuneRun",
     "tune": "TuneRun",
