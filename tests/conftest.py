@@ -43,6 +43,10 @@ class Line:
     key: Path
     cache: Path
 
+    def made(self, job: str, data: dict[str, Any]) -> Any:
+        """Decode a config as a file would be."""
+        return made(job, data)
+
     def ingest(self, out: Path, **fields: Any) -> Any:
         """Ingest the synthetic cohort, in units and shards so small that there are many of both."""
         table = {"kind": "columns", "path": str(self.cohort / "labels.csv"), "record": "record"}
