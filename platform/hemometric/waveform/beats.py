@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
+from scipy.fft import irfft, rfft
 
 from hemometric.ecg import Float32
 from hemometric.waveform.heartbeats import Int64, bumps, find_heartbeats, slopes
-from hemometric.waveform.resample import resample
+from hemometric.waveform.resample import PASSBAND, resample
 
 Bool = npt.NDArray[np.bool_]
 
@@ -19,7 +20,7 @@ FINE_HZ = 500.0
 """Beats are laid over each other at this rate or above: at 100 Hz half a sample to either side blurs the QRS."""
 
 ALIKE = 0.8
-"""Least similarity to the median. On PTB-XL as many beats are used at .7 as at .9 (3393 of 3655; RESULTS.md)."""
+"""Least similarity to the median. On PTB-XL 3394 beats are used at .7, and 3393 at .9 (RESULTS.md)."""
 
 QUIET = 0.4
 """Steepness beside the QRS, as a share of that in it: below .2 in ECGs, .8 in noise and in waves without a QRS."""
@@ -126,7 +127,7 @@ def _median_beat(signal: Float32, rate_hz: float, before: int, after: int) -> tu
     """Give the median beat [lead, before + after] of a recording, if it has one, and the two counts."""
     times = math.ceil(FINE_HZ / rate_hz)
     fine_hz, first, stop = times * rate_hz, -before * times, after * times
-    fine = resample(signal, rate_hz, fine_hz)
+    fine = _finer(signal, times)
     steep = slopes(fine, fine_hz)
     steep = steep[steep.any(axis=1)]  # a flat lead is no witness
     found = find_heartbeats(steep, fine_hz)
@@ -147,18 +148,25 @@ def _median_beat(signal: Float32, rate_hz: float, before: int, after: int) -> tu
     return _median(each - levels), len(found), len(places)
 
 
+def _finer(signal: Float32, times: int) -> Float32:
+    """Put `times` - 1 samples between any two: as `resample` does, in a tenth of its time, with ringing of 0.1 s."""
+    num = signal.shape[1]
+    spectrum = rfft(np.concatenate([signal, signal[:, ::-1]], axis=1), axis=1)  # mirrored, so that its ends meet
+    beyond = np.clip((np.arange(num + 1) / num - PASSBAND) / (1.0 - PASSBAND), 0.0, 1.0)
+    spectrum *= (0.5 + 0.5 * np.cos(np.pi * beyond)).astype(np.float32)
+    return np.asarray(times * irfft(spectrum, 2 * num * times, axis=1)[:, : num * times], dtype=np.float32)
+
+
 def _alike_places(steep: Float32, rate_hz: float, found: Int64) -> Int64:
     """Give the places of the beats of the most frequent kind, aligned with each other."""
     first, stop, reach = -round(_CORE_S[0] * rate_hz), round(_CORE_S[1] * rate_hz), round(_REACH_S * rate_hz)
     template = _median(_cut(steep, found, first, stop))
     places = _aligned(steep, found, template, first, reach)
     alike = _most_frequent_kind(_cut(steep, places, first, stop), _premature(found))
-    for _ in range(2):
-        template = _median(_cut(steep, places[alike], first, stop))
-        places = _aligned(steep, found, template, first, reach)
-        now = _similarity(_cut(steep, places, first, stop), template[None])[:, 0] > ALIKE
-        alike = now if now.any() else alike
-    return places[alike]
+    template = _median(_cut(steep, places[alike], first, stop))
+    places = _aligned(steep, found, template, first, reach)
+    now = _similarity(_cut(steep, places, first, stop), template[None])[:, 0] > ALIKE
+    return places[now if now.any() else alike]
 
 
 def _fiducial(steep: Float32, rate_hz: float, places: Int64) -> tuple[int, bool]:

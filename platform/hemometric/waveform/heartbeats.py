@@ -22,6 +22,8 @@ REFRACTORY_S = 0.2
 
 _FLANK_S = 0.01
 _CLIP = 2.0
+_FLAT = 1e-4  # of the steepest: what is left of a flat lead after filters, beside a jump or two
+_STILL = 0.01  # of how steep a lead gets: what filters leave of a jump in the padding beside it
 _WINDOW_S = 2.0
 
 
@@ -40,14 +42,16 @@ def slopes(signal: Float32, rate_hz: float) -> Float32:
     Returns
     -------
     float32 [lead, sample]
-        Within -2 … 2, without unit: the change over 20 ms, divided by how large it gets. 0 for a lead that is flat.
+        Within -2 … 2, without unit: the change over 20 ms, divided by how large it gets. 0 for a lead that is flat,
+        jumps aside.
     """
     reach = max(1, round(_FLANK_S * rate_hz))
     steep = np.zeros_like(signal)
     steep[:, reach:-reach] = signal[:, 2 * reach :] - signal[:, : -2 * reach]
     # A sample in each flank is enough for a percentile, and sorting them is what takes time.
-    usual = np.percentile(np.abs(steep[:, ::reach]), 98, axis=1, keepdims=True).astype(np.float32)
-    scaled = np.divide(steep, usual, out=np.zeros_like(steep), where=usual > 0)
+    size = np.abs(steep[:, ::reach])
+    usual = np.percentile(size, 98, axis=1, keepdims=True).astype(np.float32)
+    scaled = np.divide(steep, usual, out=np.zeros_like(steep), where=usual > _FLAT * size.max(axis=1, keepdims=True))
     return np.clip(scaled, -_CLIP, _CLIP, out=scaled)
 
 
@@ -76,7 +80,7 @@ def find_heartbeats(steep: Float32, rate_hz: float) -> Int64:
     int64 [beat]
         Samples in the middle of the steepest 60 ms of each QRS, ascending; none where nothing moves.
     """
-    moving = np.flatnonzero(steep.any(axis=0))
+    moving = np.flatnonzero((np.abs(steep) > _STILL).any(axis=0))
     if not len(moving):
         return np.empty(0, dtype=np.int64)
     heard = bumps(steep, rate_hz)

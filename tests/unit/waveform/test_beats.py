@@ -158,7 +158,22 @@ def test_slow_and_fast_hearts(heart: Heart, beats_per_minute: float) -> None:
     assert found.usable.all()
 
 
-def test_where_there_is_no_beat_it_says_so(heart: Heart) -> None:
+def test_fewer_beats_than_asked_for_are_none(heart: Heart) -> None:
+    two = heart(np.array([0.6, 1.6]), duration_s=2.5)
+    assert not one(two).usable.any()
+    assert one(two).num_alike == 2
+    assert one(two, min_beats=2).usable.all()
+
+
+def test_padding_is_no_recording(heart: Heart) -> None:
+    signal = heart(np.arange(0.4, 3.0, 0.7), duration_s=3.2) + np.float32(20.0)
+    padded = one(np.pad(signal, ((0, 0), (0, 3400))))
+    assert padded.num_found <= 5 + 1  # the step may look like a beat
+    assert padded.usable.all()
+    assert apart(padded.beats[0], one(signal).beats[0]) < 0.05
+
+
+def test_where_there_is_no_beat_it_says_so() -> None:
     time = np.arange(5000) / 500
     lead = np.arange(8)[:, None]
     signals = {
@@ -170,13 +185,10 @@ def test_where_there_is_no_beat_it_says_so(heart: Heart) -> None:
         "mains": np.sin(2 * np.pi * 50 * time + lead),
         "flutter": np.sin(2 * np.pi * 5 * time + lead),
         "a step": (time > 5) * (lead + 1),
-        "two beats": heart(np.array([3.0, 7.0])),
     }
     found = median_beats(np.stack(list(signals.values())).astype(np.float32), 500.0)
     assert not found.usable.any(), [name for name, usable in zip(signals, found.usable, strict=True) if usable]
     assert (found.beats == 0).all()
-    assert found.num_alike[list(signals).index("two beats")] == 2
-    assert one(signals["two beats"], min_beats=2).usable.all()
 
 
 def test_recordings_do_not_depend_on_their_batch(heart: Heart) -> None:
