@@ -3,6 +3,7 @@
 Usable alone: nothing here needs Ray or torch, and the compiler is imported at the first call.
 """
 
+from hemometric.distances.archive_search import Search, nearest, search
 from hemometric.distances.checks import Form, Metric, Window, band_samples
 from hemometric.distances.configs import (
     Distance,
@@ -27,13 +28,16 @@ __all__ = [
     "MeanAbsoluteDistance",
     "Metric",
     "Pointwise",
+    "Search",
     "Window",
     "band_samples",
     "cross",
     "half_rows",
     "mean_absolute",
+    "nearest",
     "pairwise",
     "refine",
+    "search",
     "squared_euclidean",
     "warm_up",
     "warm_up_pairs",

@@ -19,8 +19,10 @@ Window = float | int | None
 _LARGEST_EXACT = 2**24
 
 
-def checked_signals(signals: npt.ArrayLike, name: str) -> Float32:
+def checked_signals(signals: npt.ArrayLike, name: str, first: int = 0) -> Float32:
     """Take [signal, lead, sample] as C-contiguous float32, copied only where it is not that already.
+
+    Where they are a part of something longer, `first` is the position of the first of them.
 
     Raises
     ------
@@ -44,7 +46,7 @@ def checked_signals(signals: npt.ArrayLike, name: str) -> Float32:
         bad = ~np.isfinite(array).all(axis=(1, 2))
         raise ValueError(
             f"{name} holds NaN or infinity in {int(bad.sum())} of {len(array)} signals, first at position "
-            f"{int(bad.argmax())}; leave such recordings out"
+            f"{first + int(bad.argmax())}; leave such recordings out"
         )
     return array
 

@@ -1,0 +1,272 @@
+"""The exact nearest neighbours in an archive, most of which a lower bound keeps from being compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from hemometric.distances.bounds import bound_for
+from hemometric.distances.checks import Metric, Window, band_samples, checked_metric, checked_signals
+from hemometric.distances.engine import run, run_pairs
+from hemometric.distances.schedule import Int64, rectangle
+from hemometric.distances.workers import num_threads
+from hemometric.ecg import Float32
+
+Exclude = npt.NDArray[np.bool_] | tuple[npt.ArrayLike, npt.ArrayLike]
+
+FLOATS_OF_BLOCK = 2**24
+"""Samples of all leads of as much of the archive as is worked on at once: 64 MB."""
+
+_QUERIES_OF_BLOCK = 512
+_SIGNALS_FOR_DIRECTIONS = 256
+_CANDIDATES_A_ROUND = 4
+_PAIRS_A_ROUND = 64
+
+_Excluded = Callable[[slice, slice], npt.NDArray[np.bool_]]
+
+
+@dataclass(frozen=True)
+class Search:
+    """What a search found, and what it cost.
+
+    Attributes
+    ----------
+    positions : int64 [query, k]
+        Of the nearest first; -1 where too few signals were not excluded.
+    distances : float32 [query, k] mV^2
+        Squared; infinite where the position is -1.
+    num_pairs : int
+        Pairs of a query and a signal that were not excluded.
+    num_computed : int
+        Those of them whose exact distance was computed.
+    """
+
+    positions: Int64
+    distances: Float32
+    num_pairs: int
+    num_computed: int
+
+    @property
+    def pruned_share(self) -> float:
+        """The share of pairs that the bound ruled out."""
+        return 1 - self.num_computed / self.num_pairs if self.num_pairs else 0.0
+
+
+def nearest(
+    queries: npt.ArrayLike,
+    archive: npt.ArrayLike,
+    k: int,
+    *,
+    window: Window = None,
+    metric: Metric = "dependent",
+    exclude: Exclude | None = None,
+    threads: int | None = None,
+    components: int = 3,
+) -> tuple[Int64, Float32]:
+    """Find the k signals of an archive that are nearest to each query by DTW, exactly; definition as for `pairwise`.
+
+    The result is that of computing all distances and sorting them, ties by position. All pairs are first compared by
+    the bound of `bounds`, and exactly only while a bound is not above the k-th best distance so far.
+
+    Parameters
+    ----------
+    queries : float32 [query, lead, sample] mV
+    archive : float32 [signal, lead, sample] mV
+        Worked through in blocks, so that it may be a memory-mapped array.
+    k : int
+        At most the size of the archive.
+    window, metric, threads
+        As for `pairwise`.
+    exclude : bool [query, signal], or a pair of int [query] and int [signal], optional
+        Which signals a query may not have: True, or equal labels, say of the patient or of the recording.
+    components : int
+        Principal directions of the leads on which the bound looks; 0 computes every pair. Of signals with hardly more
+        leads than that, every pair is computed too.
+
+    Returns
+    -------
+    positions : int64 [query, k]
+        The nearest first; -1 where too few signals were not excluded.
+    distances : float32 [query, k] mV^2
+        Bit for bit those of `cross`; infinite where the position is -1.
+
+    Raises
+    ------
+    ValueError
+        As `cross`; `k`, `exclude` or `components` is out of range; the message names it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> levels = np.arange(5, dtype=np.float32)[:, None, None] * np.ones((1, 1, 10), np.float32)
+    >>> positions, distances = nearest(levels, levels, 2, exclude=(range(5), range(5)))
+    >>> positions.tolist()
+    [[1, 2], [0, 2], [1, 3], [2, 4], [3, 2]]
+    >>> distances[0]
+    array([10., 40.], dtype=float32)
+    """
+    found = search(
+        queries,
+        archive,
+        k,
+        window=window,
+        metric=metric,
+        exclude=exclude,
+        threads=threads,
+        components=components,
+    )
+    return found.positions, found.distances
+
+
+def search(
+    queries: npt.ArrayLike,
+    archive: npt.ArrayLike,
+    k: int,
+    *,
+    window: Window = None,
+    metric: Metric = "dependent",
+    exclude: Exclude | None = None,
+    threads: int | None = None,
+    components: int = 3,
+) -> Search:
+    """Do as `nearest` does, and count the pairs that were compared exactly."""
+    asked = checked_signals(queries, "queries")
+    kept = archive if isinstance(archive, np.ndarray) and archive.ndim == 3 else checked_signals(archive, "archive")
+    if kept.shape[1:] != asked.shape[1:] or len(kept) == 0:
+        raise ValueError(f"queries and archive differ: [lead, sample] is {asked.shape[1:]} against {kept.shape[1:]}")
+    if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or not 1 <= k <= len(kept):
+        raise ValueError(f"k={k!r}: give a whole number in 1 … {len(kept)}, the size of the archive")
+    if isinstance(components, bool) or not isinstance(components, (int, np.integer)) or components < 0:
+        raise ValueError(f"components={components!r}: give a whole number of at least 0")
+    excluded = _checked_exclude(exclude, len(asked), len(kept))
+    comparison = _Comparison(band_samples(window, asked.shape[2]), checked_metric(metric), num_threads(threads))
+
+    spread = np.unique(np.linspace(0, len(kept) - 1, _SIGNALS_FOR_DIRECTIONS).astype(np.int64))
+    bound = bound_for(checked_signals(kept[spread], "archive"), int(components), comparison.metric)
+    best = _Best(len(asked), int(k))
+    num_pairs = num_computed = 0
+    at_once = max(64, FLOATS_OF_BLOCK // (asked.shape[1] * asked.shape[2]))
+    mapped = None if bound is None else bound.mapped(asked)
+    for start in range(0, len(kept), at_once):
+        block = checked_signals(kept[start : start + at_once], "archive", first=start)
+        mapped_block = None if bound is None else bound.mapped(block)
+        for first in range(0, len(asked), _QUERIES_OF_BLOCK):
+            rows = slice(first, min(first + _QUERIES_OF_BLOCK, len(asked)))
+            barred = excluded(rows, slice(start, start + len(block)))
+            num_allowed = barred.size - int(barred.sum())
+            num_pairs += num_allowed
+            if bound is None or mapped is None or mapped_block is None:
+                found = np.where(barred, np.inf, comparison.all(asked[rows], block)).astype(np.float32)
+                best.take(np.arange(len(asked))[rows], found, start + np.arange(len(block))[None])
+                num_computed += num_allowed
+                continue
+            largest = max(float(np.abs(one).max()) for one in (mapped[rows], mapped_block))
+            bounds = bound.below(comparison.all(mapped[rows], mapped_block), largest, *asked.shape[1:])
+            bounds[barred] = np.inf
+            num_computed += _compare(asked, rows, block, start, bounds, best, comparison)
+    return Search(best.positions, best.distances, num_pairs, num_computed)
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """How signals are compared."""
+
+    window: int
+    metric: Metric
+    threads: int
+
+    def all(self, queries: Float32, others: Float32) -> Float32:
+        """Compare every query with every other."""
+        return run(
+            queries,
+            others,
+            lambda lanes: rectangle(len(queries), len(others), lanes),
+            len(queries),
+            window=self.window,
+            metric=self.metric,
+            form="difference",
+            threads=self.threads,
+        )
+
+    def pairs(self, queries: Float32, others: Float32, pairs: Int64) -> Float32:
+        """Compare pairs of positions."""
+        return run_pairs(queries, others, pairs, window=self.window, metric=self.metric, threads=self.threads)
+
+
+class _Best:
+    """The k best of each query so far, by distance and then by position."""
+
+    def __init__(self, num_queries: int, k: int) -> None:
+        self.positions = np.full((num_queries, k), -1, np.int64)
+        self.distances = np.full((num_queries, k), np.inf, np.float32)
+
+    def take(self, rows: Int64, distances: Float32, positions: Int64) -> None:
+        """Add candidates [row, candidate] of some queries; infinite distances are none."""
+        k = self.positions.shape[1]
+        found = np.concatenate([self.distances[rows], distances], axis=1)
+        where = np.concatenate([self.positions[rows], np.broadcast_to(positions, distances.shape)], axis=1)
+        where[np.isinf(found)] = -1
+        order = np.lexsort((where, found), axis=1)[:, :k]
+        self.distances[rows] = np.take_along_axis(found, order, axis=1)
+        self.positions[rows] = np.take_along_axis(where, order, axis=1)
+
+
+def _compare(
+    queries: Float32, rows: slice, block: Float32, start: int, bounds: Float32, best: _Best, comparison: _Comparison
+) -> int:
+    """Compare queries exactly with a block, in the order of their bounds, while those do not exceed the k-th best.
+
+    A round takes a few candidates of every query that has any left, so that the lanes are full however few one needs.
+
+    Returns
+    -------
+    int
+        Pairs that were compared.
+    """
+    order = np.argsort(bounds, axis=1, kind="stable")
+    bounds = np.take_along_axis(bounds, order, axis=1)
+    last = bounds.shape[1] - 1
+    left = np.arange(len(bounds))
+    taken = np.zeros(len(bounds), np.int64)
+    num_computed = 0
+    while True:
+        # A bound equal to the k-th best may be that of an equal distance at an earlier position.
+        following = bounds[left, np.minimum(taken[left], last)]
+        kth = best.distances[rows.start + left, -1]
+        left = left[(taken[left] <= last) & np.isfinite(following) & (following <= kth)]
+        if len(left) == 0:
+            return num_computed
+        step = max(_CANDIDATES_A_ROUND, -(-_PAIRS_A_ROUND * comparison.threads // len(left)))
+        at = taken[left, None] + np.arange(step)
+        columns = order[left[:, None], np.minimum(at, last)]
+        promised = bounds[left[:, None], np.minimum(at, last)]
+        kth = best.distances[rows.start + left, -1:]
+        query, candidate = np.nonzero((at <= last) & np.isfinite(promised) & (promised <= kth))
+        distances = np.full(at.shape, np.inf, np.float32)
+        pairs = np.stack([rows.start + left[query], columns[query, candidate]], axis=1)
+        distances[query, candidate] = comparison.pairs(queries, block, pairs)
+        best.take(rows.start + left, distances, start + columns)
+        taken[left] += step
+        num_computed += len(pairs)
+
+
+def _checked_exclude(exclude: Exclude | None, num_queries: int, num_signals: int) -> _Excluded:
+    """Give the function that tells for some queries and some signals who may not meet whom."""
+    if exclude is None:
+        return lambda rows, columns: np.zeros((rows.stop - rows.start, columns.stop - columns.start), np.bool_)
+    if isinstance(exclude, tuple):
+        labels = [np.asarray(part) for part in exclude]
+        if [part.shape for part in labels] != [(num_queries,), (num_signals,)] or any(
+            part.dtype.kind not in "iu" for part in labels
+        ):
+            raise ValueError(f"exclude: a pair has to be whole numbers, int [{num_queries}] and int [{num_signals}]")
+        return lambda rows, columns: labels[0][rows, None] == labels[1][None, columns]
+    mask = np.asarray(exclude)
+    if mask.shape != (num_queries, num_signals) or mask.dtype != np.bool_:
+        raise ValueError(
+            f"exclude has shape {mask.shape} and dtype {mask.dtype}; expected bool [{num_queries}, {num_signals}]"
+        )
+    return lambda rows, columns: mask[rows, columns]
