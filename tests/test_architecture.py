@@ -129,6 +129,7 @@ def test_jobs_are_short_and_named_after_their_job() -> None:
     scripts = sorted((ROOT / "jobs").glob("*.py"))
     assert {script.stem for script in scripts} == {
         "ingest",
+        "neighbours",
         "pretrain",
         "finetune",
         "tune",

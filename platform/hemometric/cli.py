@@ -34,6 +34,9 @@ Overrides = Annotated[
     typer.Argument(metavar="[FIELD=VALUE]...", help="Fields to set, such as mining.distance.window=0.1."),
 ]
 ConfigFile = Annotated[Path | None, typer.Option("--config", "-c", help="A YAML file such as those under configs/.")]
+Model = Annotated[Path | None, typer.Option(help="A model folder.")]
+Corpus = Annotated[Path | None, typer.Option(help="A corpus folder.")]
+Out = Annotated[Path | None, typer.Option(help="Folder to write.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the whole traceback of an error.")]
 
 
@@ -100,9 +103,7 @@ def launch(job: str, config: Any) -> None:
         typer.echo(line)
 
 
-@app.command(
-    epilog="Example: hemometric ingest archive/ptbxl/records500 --out corpus --table archive/ptbxl/ptbxl_database.csv"
-)
+@app.command(epilog="Example: hemometric ingest ptbxl/records500 --out corpus --table ptbxl/ptbxl_database.csv")
 def ingest(
     sources: Annotated[list[str] | None, typer.Argument(help="Folders or files of ECGs, then any field=value.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the corpus.")] = None,
@@ -158,69 +159,63 @@ def synthesise(
         typer.echo(line)
 
 
-@app.command(
-    epilog="Example: hemometric neighbours --config configs/neighbours/beats.yaml corpus=corpus out=runs/neighbours"
-)
-def neighbours(overrides: Overrides = None, config: ConfigFile = None, debug: Debug = False) -> None:
-    """Find the nearest recordings of every recording by an exact distance, as one table (Ray Data)."""
-    launch("neighbours", decode_job("neighbours", config, overrides or [], {}))
+_CONFIG_JOBS = {
+    "neighbours": (
+        "Find the nearest recordings of every recording by an exact distance, as one table (Ray Data).",
+        "--config configs/neighbours/beats.yaml corpus=corpus out=runs/neighbours",
+    ),
+    "pretrain": (
+        "Pretrain an encoder by metric learning on DTW-mined triplets (Ray Train).",
+        "--config configs/pretrain/laptop.yaml corpus=corpus out=runs/pretrain",
+    ),
+    "finetune": (
+        "Train a supervised head: alpha x metric + task (Ray Train).",
+        "--config configs/finetune/mpcwp.yaml model=runs/pretrain/model",
+    ),
+    "tune": (
+        "Search margin, alpha and embedding size for the supervised head (Ray Tune, Optuna, ASHA).",
+        "--config configs/tune/mpcwp.yaml num_trials=20",
+    ),
+    "embed": (
+        "Write the embedding of every recording to Parquet (Ray Data).",
+        "--model runs/pretrain/model --corpus corpus --out embeddings",
+    ),
+    "predict": (
+        "Write the estimate of every recording (mmHg, or a probability) to Parquet (Ray Data).",
+        "--model runs/tune/model --corpus corpus --out predictions",
+    ),
+    "evaluate": (
+        "Score models beside their controls, with patient-level intervals, into one HTML report.",
+        "--config configs/evaluate/laptop.yaml",
+    ),
+}
+"""Jobs whose command line is a config and overrides: what each does, and an example."""
 
 
-@app.command(
-    epilog="Example: hemometric pretrain --config configs/pretrain/laptop.yaml corpus=corpus out=runs/pretrain"
-)
-def pretrain(overrides: Overrides = None, config: ConfigFile = None, debug: Debug = False) -> None:
-    """Pretrain an encoder by metric learning on DTW-mined triplets (Ray Train)."""
-    launch("pretrain", decode_job("pretrain", config, overrides or [], {}))
+def _plain(job: str) -> Callable[..., None]:
+    def command(overrides: Overrides = None, config: ConfigFile = None, debug: Debug = False) -> None:
+        launch(job, decode_job(job, config, overrides or [], {}))
+
+    return command
 
 
-@app.command(epilog="Example: hemometric finetune --config configs/finetune/mpcwp.yaml model=runs/pretrain/model")
-def finetune(overrides: Overrides = None, config: ConfigFile = None, debug: Debug = False) -> None:
-    """Train a supervised head: alpha x metric + task (Ray Train)."""
-    launch("finetune", decode_job("finetune", config, overrides or [], {}))
+def _shardwise(job: str) -> Callable[..., None]:
+    def command(
+        overrides: Overrides = None,
+        model: Model = None,
+        corpus: Corpus = None,
+        out: Out = None,
+        config: ConfigFile = None,
+        debug: Debug = False,
+    ) -> None:
+        launch(job, decode_job(job, config, overrides or [], {"model": model, "corpus": corpus, "out": out}))
+
+    return command
 
 
-@app.command(epilog="Example: hemometric tune --config configs/tune/mpcwp.yaml num_trials=20")
-def tune(overrides: Overrides = None, config: ConfigFile = None, debug: Debug = False) -> None:
-    """Search margin, alpha and embedding size for the supervised head (Ray Tune, Optuna, ASHA)."""
-    launch("tune", decode_job("tune", config, overrides or [], {}))
-
-
-Model = Annotated[Path | None, typer.Option(help="A model folder.")]
-Corpus = Annotated[Path | None, typer.Option(help="A corpus folder.")]
-Out = Annotated[Path | None, typer.Option(help="Folder to write.")]
-
-
-@app.command(epilog="Example: hemometric embed --model runs/pretrain/model --corpus corpus --out embeddings")
-def embed(
-    overrides: Overrides = None,
-    model: Model = None,
-    corpus: Corpus = None,
-    out: Out = None,
-    config: ConfigFile = None,
-    debug: Debug = False,
-) -> None:
-    """Write the embedding of every recording to Parquet (Ray Data)."""
-    launch("embed", decode_job("embed", config, overrides or [], {"model": model, "corpus": corpus, "out": out}))
-
-
-@app.command(epilog="Example: hemometric predict --model runs/tune/model --corpus corpus --out predictions")
-def predict(
-    overrides: Overrides = None,
-    model: Model = None,
-    corpus: Corpus = None,
-    out: Out = None,
-    config: ConfigFile = None,
-    debug: Debug = False,
-) -> None:
-    """Write the estimate of every recording (mmHg, or a probability) to Parquet (Ray Data)."""
-    launch("predict", decode_job("predict", config, overrides or [], {"model": model, "corpus": corpus, "out": out}))
-
-
-@app.command(epilog="Example: hemometric evaluate --config configs/evaluate/laptop.yaml")
-def evaluate(overrides: Overrides = None, config: ConfigFile = None, debug: Debug = False) -> None:
-    """Score models beside their controls, with patient-level intervals, into one HTML report."""
-    launch("evaluate", decode_job("evaluate", config, overrides or [], {}))
+for _job, (_does, _example) in _CONFIG_JOBS.items():
+    _made = _shardwise if _job in ("embed", "predict") else _plain
+    app.command(_job, help=_does, epilog=f"Example: hemometric {_job} {_example}")(_made(_job))
 
 
 @app.command(epilog="Example: hemometric submit pretrain --config configs/pretrain/gpu.yaml --address http://head:8265")
