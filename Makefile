@@ -9,7 +9,7 @@ JOBS ?= 2
 export RAY_USAGE_STATS_ENABLED = 0
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-unit test-cluster test-data bench bench-knn lint fmt clean
+.PHONY: help install demo test test-unit test-cluster test-data bench bench-knn bench-step lint fmt clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -45,6 +45,10 @@ bench-knn: install ## median beats, and what nearest neighbours tell of a diagno
 	mkdir -p build
 	HEMOMETRIC_DATA="$(HEMOMETRIC_DATA)" $(BIN)/python tests/benchmarks/bench_beats.py --json build/bench_beats.json
 	HEMOMETRIC_DATA="$(HEMOMETRIC_DATA)" $(BIN)/python tests/benchmarks/bench_knn.py --json build/bench_knn.json
+
+bench-step: install ## what mining costs a training step, on this machine
+	mkdir -p build
+	$(BIN)/python tests/benchmarks/bench_step.py --json build/bench_step.json
 
 lint: install ## ruff and mypy --strict
 	$(BIN)/ruff check .

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,6 +18,7 @@ from hemometric.mining.mined import Mined
 from hemometric.mining.miner import Miner
 from hemometric.mining.pairs import Int64
 from hemometric.mining.ranks import Ranks
+from hemometric.mining.remembered import Remembered
 
 
 @dataclass(frozen=True)
@@ -68,13 +69,14 @@ class BatchMiner:
         threads: int | None = None,
         params_hash: str = "",
     ) -> None:
-        self.compared = compared
+        self.compared = Remembered(compared)
         self.distance = distance
         self.miner = miner
         self.rate_hz = rate_hz
         self.leads = tuple(leads)
         self.seed = seed
-        self.fine = fine
+        self.num_candidates = 0 if fine is None else fine.num_candidates
+        self.fine = None if fine is None else Remembered(fine.compared)
         self.threads = threads
         self.params_hash = params_hash
 
@@ -89,7 +91,7 @@ class BatchMiner:
         if not self.miner.needs_distances:
             return
         second = np.zeros((1, len(self.leads), math.ceil(self.rate_hz)), dtype=np.float32)
-        num_leads = {self.compared(second, self.rate_hz, self.leads).shape[1]}
+        num_leads = {self.compared.compared(second, self.rate_hz, self.leads).shape[1]}
         if self.fine is not None:
             try:
                 num_leads.add(self.fine.compared(second, self.rate_hz, self.leads).shape[1])
@@ -156,13 +158,22 @@ class BatchMiner:
         present, refine, fallbacks = None, None, {}
         if self.miner.needs_distances:
             ranks.check_finite(signals, recording_ids)
-            everyone = ranks.gather(self.compared(signals, self.rate_hz, self.leads))
+            own_ids = [recording_ids[position] for position in positions]
+            everyone = ranks.gather(self.compared(signals, self.rate_hz, self.leads, own_ids))
             half = ranks.gather(self.distance.half_rows(everyone, positions, threads=self.threads))
             distances = half + half.T
             present = comparable(everyone)
             fallbacks = {"absent": int((~present).sum())}
             if self.fine is not None:
-                refine = _Refining(self, self.fine, signals, positions, ranks)
+                finely = self.fine
+                refine = _Refining(
+                    self.distance,
+                    lambda: finely(signals, self.rate_hz, self.leads, own_ids),
+                    self.num_candidates,
+                    positions,
+                    ranks,
+                    self.threads,
+                )
         mined = self.miner.select(
             distances,
             recording_ids,
@@ -179,23 +190,27 @@ class BatchMiner:
 class _Refining:
     """Measures the candidates of one batch; see `refinement.Refine`."""
 
-    def __init__(self, work: BatchMiner, fine: Fine, signals: Float32, positions: Int64, ranks: Ranks) -> None:
-        self._work = work
-        self._fine = fine
-        self._signals = signals
+    def __init__(
+        self,
+        distance: Distance,
+        compare: Callable[[], Float32],
+        num_candidates: int,
+        positions: Int64,
+        ranks: Ranks,
+        threads: int | None,
+    ) -> None:
+        self.num_candidates = num_candidates
+        self._distance = distance
+        self._compare = compare
         self._positions = positions
         self._ranks = ranks
-
-    @property
-    def num_candidates(self) -> int:
-        return self._fine.num_candidates
+        self._threads = threads
 
     def __call__(self, candidates: Int64) -> Float32:
-        work = self._work
-        everyone = self._ranks.gather(self._fine.compared(self._signals, work.rate_hz, work.leads))
+        everyone = self._ranks.gather(self._compare())
         own = np.full_like(candidates, -1)
         own[self._positions] = candidates[self._positions]
-        measured = work.distance.refine(everyone, own, threads=work.threads)
+        measured = self._distance.refine(everyone, own, threads=self._threads)
         # What holds nothing to compare finely would be near to all; it stays behind, in the coarse order.
         present = comparable(everyone)
         measured[~(present[:, None] & present[candidates])] = np.inf
