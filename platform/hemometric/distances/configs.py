@@ -9,7 +9,7 @@ import numpy.typing as npt
 from pydantic import Field, field_validator
 
 from hemometric.config import Config
-from hemometric.distances import dtw, pointwise
+from hemometric.distances import across_leads, dtw, pointwise
 from hemometric.distances.checks import Form, Metric, Window, checked_signals
 from hemometric.distances.engine import warm_up
 from hemometric.ecg import Float32
@@ -157,4 +157,16 @@ class MeanAbsoluteDistance(Config):
         return Pointwise(pointwise.mean_absolute)
 
 
-DistanceConfig = Annotated[DtwDistance | EuclideanDistance | MeanAbsoluteDistance, Field(discriminator="kind")]
+class DtwAcrossLeadsDistance(Config):
+    """The published run's warp over leads instead of time, to compare with it; see `across_leads`."""
+
+    kind: Literal["dtw_across_leads"] = "dtw_across_leads"
+
+    def build(self) -> Pointwise:
+        """Give the distance."""
+        return Pointwise(across_leads.warped_leads)
+
+
+DistanceConfig = Annotated[
+    DtwDistance | EuclideanDistance | MeanAbsoluteDistance | DtwAcrossLeadsDistance, Field(discriminator="kind")
+]

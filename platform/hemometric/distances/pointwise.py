@@ -1,4 +1,4 @@
-"""Distances without a warp, sample against sample, at the interface of DTW: the controls of every DTW experiment."""
+"""Distances without a warp in time, at the interface of DTW: the controls of every DTW experiment."""
 
 from __future__ import annotations
 
@@ -13,21 +13,23 @@ from hemometric.distances.schedule import Int64, circulant, rectangle
 from hemometric.distances.workers import num_threads, share
 from hemometric.ecg import Float32
 
-Cost = Callable[[Float32], Float32]
-"""From differences float32 [other, lead * sample], which it may overwrite, to distances [other]."""
+Cost = Callable[[Float32, Float32], Float32]
+"""From a query [lead, sample] and others [other, lead, sample], which it may overwrite, to distances [other]."""
 
 _RUN = 32
 
 
-def squared_euclidean(differences: Float32) -> Float32:
+def squared_euclidean(query: Float32, others: Float32) -> Float32:
     """Sum squared differences over leads and samples: DTW with a band of 0."""
-    total: Float32 = np.square(differences, out=differences).sum(axis=1)
+    others -= query
+    total: Float32 = np.square(others, out=others).reshape(len(others), -1).sum(axis=1)
     return total
 
 
-def mean_absolute(differences: Float32) -> Float32:
+def mean_absolute(query: Float32, others: Float32) -> Float32:
     """Average absolute differences over leads and samples."""
-    mean: Float32 = np.abs(differences, out=differences).mean(axis=1)
+    others -= query
+    mean: Float32 = np.abs(others, out=others).reshape(len(others), -1).mean(axis=1)
     return mean
 
 
@@ -38,7 +40,7 @@ def pairwise(signals: npt.ArrayLike, cost: Cost, *, threads: int | None = None) 
     ----------
     signals : float32 [signal, lead, sample] mV
     cost : callable
-        `squared_euclidean` or `mean_absolute`.
+        `squared_euclidean`, `mean_absolute`, or `across_leads.warped_leads`.
     threads : int, optional
         None takes every CPU that the process may use.
 
@@ -75,13 +77,12 @@ def refine(signals: npt.ArrayLike, candidates: npt.ArrayLike, cost: Cost, *, thr
     checked = checked_signals(signals, "signals")
     wanted = checked_candidates(candidates, len(checked), len(checked))
     out = np.full(wanted.shape, np.inf, np.float32)
-    flat = checked.reshape(len(checked), -1)
 
     def work(turn: Int64, _stop: object) -> None:
         for row in turn:
             columns = np.flatnonzero(wanted[row] >= 0)
             with np.errstate(over="ignore"):
-                out[row, columns] = cost(flat[wanted[row, columns]] - flat[row])
+                out[row, columns] = cost(checked[row], checked[wanted[row, columns]])
 
     share(np.arange(len(checked)), work, threads=num_threads(threads), tasks_per_turn=8)
     return _within_float32(out, wanted >= 0)
@@ -89,13 +90,12 @@ def refine(signals: npt.ArrayLike, candidates: npt.ArrayLike, cost: Cost, *, thr
 
 def _run(queries: Float32, others: Float32, tasks: Int64, num_rows: int, cost: Cost, threads: int | None) -> Float32:
     out = np.zeros((num_rows, len(others)), np.float32)
-    flat_queries, flat_others = queries.reshape(len(queries), -1), others.reshape(len(others), -1)
 
     def work(turn: Int64, _stop: object) -> None:
         for row, query, first, num_pairs in turn:
             columns = np.arange(first, first + num_pairs) % len(others)
             with np.errstate(over="ignore"):  # refused below
-                out[row, columns] = cost(flat_others[columns] - flat_queries[query])
+                out[row, columns] = cost(queries[query], others[columns])
 
     share(tasks, work, threads=num_threads(threads), tasks_per_turn=8)
     return _within_float32(out)

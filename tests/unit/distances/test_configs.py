@@ -10,6 +10,7 @@ from hemometric.config import Config, decode, dump, read_yaml
 from hemometric.distances import (
     DistanceConfig,
     Dtw,
+    DtwAcrossLeadsDistance,
     DtwDistance,
     EuclideanDistance,
     MeanAbsoluteDistance,
@@ -37,6 +38,7 @@ class Holder(Config):
         (["distance.kind=dtw", "distance.window=1.0"], DtwDistance(window=1.0)),
         (["distance.kind=euclidean"], EuclideanDistance()),
         (["distance.kind=mean_absolute"], MeanAbsoluteDistance()),
+        (["distance.kind=dtw_across_leads"], DtwAcrossLeadsDistance()),
     ],
 )
 def test_decodes_and_survives_yaml(override, expected):
