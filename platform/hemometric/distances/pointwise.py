@@ -81,6 +81,8 @@ def refine(signals: npt.ArrayLike, candidates: npt.ArrayLike, cost: Cost, *, thr
     def work(turn: Int64, _stop: object) -> None:
         for row in turn:
             columns = np.flatnonzero(wanted[row] >= 0)
+            if len(columns) == 0:
+                continue
             with np.errstate(over="ignore"):
                 out[row, columns] = cost(checked[row], checked[wanted[row, columns]])
 
