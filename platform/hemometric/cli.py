@@ -115,9 +115,8 @@ def ingest(
     debug: Debug = False,
 ) -> None:
     """Turn vendor files into a corpus: checked, pseudonymised, split by patient, hashed."""
-    words = sources or []
-    overrides = [word for word in words if "=" in word and not Path(word).exists()]
-    paths = [word for word in words if word not in overrides]
+    overrides = [word for word in sources or [] if "=" in word and not Path(word).exists()]
+    paths = [word for word in sources or [] if word not in overrides]
     fields = {"sources": paths, "out": out, "key": key}
     launch("ingest", decode_job("ingest", config, [*_table(table, config), *overrides], fields))
 
@@ -276,13 +275,14 @@ def _table(table: Path | None, config: Path | None) -> list[str]:
     """Say where the table is; what its columns mean is known for PTB-XL's, and a config's affair for any other."""
     if table is None:
         return []
+    if not table.is_file():
+        raise UsageError(f"table {table} does not exist; give a CSV or Parquet file")
     if table.name != "ptbxl_database.csv" and config is None:
         raise UsageError(
             f"table {table}: say which column holds what in a config (configs/ingest/synthetic.yaml shows how) and "
             "give it with --config"
         )
-    kind = [] if config is not None else ["ingest.table.kind=ptbxl"]
-    return [*kind, f"ingest.table.path={json.dumps(str(table))}"]
+    return [*(["ingest.table.kind=ptbxl"] if config is None else []), f"ingest.table.path={json.dumps(str(table))}"]
 
 
 def _interrupt(signum: int, frame: object) -> NoReturn:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,17 @@ def test_a_killed_search_goes_on_and_loses_nothing(
     assert "time_left_s" in progress[-1]
     assert 0 < len(before) < 4
     assert not (out / "trials.json").exists()
+
+    # Ctrl-C is no early end: nothing counts as stopped, and nothing is refitted.
+    driver = start(*job, env=two_cpus)
+    driver.until(
+        lambda: told(driver.output, "search")[-1:] and going_on(out), "another trial is under way", timeout_s=200
+    )
+    driver.interrupt(signal.SIGINT)
+    assert driver.wait() == 130, driver.output
+    assert "interrupted; the same command goes on where it stopped" in driver.output
+    assert not (out / "trials.json").exists()
+    assert not (out / "refit").exists()
 
     said = start(*job, env=two_cpus).finish(timeout_s=300)
     assert before.items() <= finished(out).items(), "a finished trial was trained again"

@@ -191,7 +191,7 @@ CASES: list[Case] = [
     ("pretrain: bad override", 2, lambda b: [*b.run("pretrain"), "seed"], "write it as field.subfield=value"),
     # pretrain
     ("pretrain: no corpus", 2, lambda b: b.run("pretrain", corpus=str(b.folder / "no")), "no does not exist; make one"),
-    ("pretrain: empty corpus", 2, lambda b: b.run("pretrain", corpus=str(b.empty())), "is no corpus"),
+    ("pretrain: empty corpus", 2, lambda b: b.run("pretrain", corpus=str(b.empty())), "holds no corpus"),
     ("pretrain: batch too large", 2, lambda b: b.run("pretrain", batch_size=5000), "batch_size 5000: the training"),
     ("pretrain: batch not divisible", 2, lambda b: b.run("pretrain", workers=3), "take a multiple of 3"),
     (
@@ -333,7 +333,7 @@ CASES: list[Case] = [
         "no does not exist; make one with `hemometric ingest",
     ),
     ("verify: a file", 2, lambda b: ["verify", b.file("f")], "f is a file; give the folder"),
-    ("verify: empty", 2, lambda b: ["verify", b.empty()], "is no corpus"),
+    ("verify: empty", 2, lambda b: ["verify", b.empty()], "holds no corpus"),
     ("verify: not finished", 2, lambda b: ["verify", b.corpus(drop("_SUCCESS"))], "is not finished; run the same"),
     ("verify: a shard is cut", 4, lambda b: ["verify", b.corpus(cut("part-*.parquet"))], "part-"),
     ("verify: a flipped bit", 4, lambda b: ["verify", b.corpus(flip("part-*.parquet"))], "part-"),
@@ -400,7 +400,13 @@ CASES: list[Case] = [
         lambda b: ingest(b, records(b), **columns(path=str(b.file("t.csv")))),
         "has no column 'record'",
     ),
-    ("ingest: a table of unknown columns", 2, lambda b: ["ingest", "x", "--table", "t.csv"], "say which column holds"),
+    (
+        "ingest: a table of unknown columns",
+        2,
+        lambda b: ["ingest", "x", "--table", b.file("t.csv", "a,b\n")],
+        "say which column holds",
+    ),
+    ("ingest: table is not there", 2, lambda b: ["ingest", "x", "--table", "t.csv"], "table t.csv does not exist"),
     # synthesise
     ("synthesise: out is a file", 2, lambda b: ["synthesise", "--out", b.file("f")], "f is a file"),
     (

@@ -136,8 +136,8 @@ def read_manifest(folder: Path) -> tuple[Manifest, str]:
     marker = folder / SUCCESS
     if not marker.is_file():
         half = path.exists() or (folder / "staging").exists() or (folder / "shards").exists()
-        what = "is not finished; run the same `hemometric ingest` again" if half else "is no corpus: it has no manifest"
-        raise UsageError(f"{folder} {what}")
+        made = f"holds no corpus; make one with `hemometric ingest SOURCE --out {folder}`"
+        raise UsageError(f"{folder} {'is not finished; run the same `hemometric ingest` again' if half else made}")
     if not path.is_file():
         raise IntegrityError(f"{path} is missing; run the same `hemometric ingest` into another folder")
     content = path.read_bytes()

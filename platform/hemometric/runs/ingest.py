@@ -96,6 +96,8 @@ def summary(manifest: Manifest) -> list[str]:
         f"{name} {counts.splits[name].recordings} of {counts.splits[name].patients} patients" for name in SPLITS
     )
     lines.append(f"splits: {splits}")
+    if empty := [name for name in SPLITS if not counts.splits[name].recordings]:
+        lines.append(f"careful: no recording is in {' or '.join(empty)}; see ingest.split")
     if counts.labels:
         lines.append("labels: " + ", ".join(f"{name} on {count}" for name, count in sorted(counts.labels.items())))
     return lines

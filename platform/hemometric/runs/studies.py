@@ -233,7 +233,7 @@ def check(study: Study, corpus: Corpus, predictor: Model | None) -> None:
             fitting = "codes" if label.kind == "codes" else "regression or threshold"
             raise UsageError(f"tasks: label {task.label!r} holds {label.kind}, for a task of kind {fitting}")
         if task.kind != "codes":
-            check_unit(label, task.unit)
+            check_unit(label.name, label.unit, task.unit)
     if predictor is not None:
         if predictor.task is None:
             raise UsageError(f"predictor {study.predictor} has no head; fine-tune or tune one")

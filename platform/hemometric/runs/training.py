@@ -14,7 +14,7 @@ import numpy.typing as npt
 from hemometric import __version__
 from hemometric.batches import Positions
 from hemometric.config import fingerprint
-from hemometric.corpus import Cache, Corpus, Label, lay_cache, open_corpus
+from hemometric.corpus import Cache, Corpus, lay_cache, open_corpus
 from hemometric.ecg import Float32
 from hemometric.encoders import load
 from hemometric.errors import DataRejectedError, UsageError
@@ -40,8 +40,8 @@ SPLITS = ("train", "validation")
 """What a training run may read. The test split's shards may be absent: nothing of theirs is opened."""
 
 
-METADATA_LABELS = ("age_years",)
-"""Columns that every corpus has and a head may learn as it would a label."""
+METADATA_UNITS = {"age_years": "years"}
+"""Columns that every corpus has and a head may learn as it would a label, with their units."""
 
 
 def _never() -> bool:
@@ -98,18 +98,20 @@ def checked_corpus(config: TrainingRun, label: str | None = None, unit: str = ""
     num = corpus.manifest.counts.splits["train"].recordings
     if num < config.batch_size:
         raise UsageError(f"batch_size {config.batch_size}: the training split has {num} recordings; take a smaller one")
-    if label is not None and label not in METADATA_LABELS:
+    if label in METADATA_UNITS:
+        check_unit(label, METADATA_UNITS[label], unit)
+    elif label is not None:
         found = corpus.manifest.label(label)
         if found is None:
-            known = ", ".join(held.name for held in corpus.manifest.labels)
-            raise UsageError(f"task.label: the corpus has no label {label!r}; it has: {known or 'none'}")
+            known = ", ".join([*(held.name for held in corpus.manifest.labels), *METADATA_UNITS])
+            raise UsageError(f"task.label: the corpus has no label {label!r}; it has: {known}")
         if found.kind != "number":
             raise UsageError(f"task.label: {label!r} holds {found.kind}, and a head learns a number")
-        check_unit(found, unit)
+        check_unit(found.name, found.unit, unit)
     return corpus
 
 
-def check_unit(label: Label, unit: str) -> None:
+def check_unit(label: str, held: str | None, unit: str) -> None:
     """Refuse a unit that is not the one in which the corpus holds the label.
 
     Raises
@@ -117,8 +119,8 @@ def check_unit(label: Label, unit: str) -> None:
     UsageError
         They differ; an empty one is not compared.
     """
-    if unit and label.unit and unit != label.unit:
-        raise UsageError(f"unit {unit!r}: the corpus holds {label.name!r} in {label.unit}; write that")
+    if unit and held and unit != held:
+        raise UsageError(f"unit {unit!r}: the corpus holds {label!r} in {held}; write that")
 
 
 def open_cache(config: TrainingRun) -> tuple[Corpus, Cache]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import Any
 
 from hemometric.errors import ClusterError, HemometricError, InterruptedRunError, StalledError
@@ -79,11 +80,17 @@ def _search(config: TuneRun, parent: str | None) -> None:
             failure_config=tune.FailureConfig(max_failures=1),
         ),
     )
+    # Tune's own handler would swallow the first Ctrl-C, end the search early, and let it pass for a finished one.
+    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
     try:
         with pace:
-            tuner.fit()
+            num_ended = len(tuner.fit())
     except Exception as error:
         raise translated(error) from error
+    if num_ended < config.num_trials:
+        raise InterruptedRunError(
+            f"the search ended after {num_ended} of {config.num_trials} trials; the same command goes on from there"
+        )
     for record in recorded(config.out):
         folder = folder_of(config, record["values"])
         if not is_done(folder):

@@ -66,7 +66,7 @@ def test_one_row_group_in_memory_at_a_time(whole_corpus: Path, monkeypatch: pyte
 def test_places_without_a_corpus(tmp_path: Path, corpus_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("")
-    for place, sentence in (("nowhere", "does not exist"), ("empty", "is no corpus"), ("file", "is a file")):
+    for place, sentence in (("nowhere", "does not exist"), ("empty", "holds no corpus"), ("file", "is a file")):
         with pytest.raises(UsageError, match=sentence) as caught:
             open_corpus(tmp_path / place)
         assert "\n" not in str(caught.value)

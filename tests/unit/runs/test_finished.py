@@ -87,3 +87,11 @@ def test_absolute_paths_leave_unwritten_fields_unwritten(encoder: Path, line: An
     assert "encoder" not in config.model_fields_set
     found, _ = resolved(config)
     assert found.encoder.widths == (4, 8)
+
+
+def test_age_has_a_unit_too(line: Any, tmp_path: Path) -> None:
+    task = {"kind": "regression", "label": "age_years", "unit": "mmHg"}
+    with pytest.raises(UsageError, match="unit 'mmHg': the corpus holds 'age_years' in years"):
+        resolved(line.finetune(tmp_path / "run", **HERE, task=task))
+    with pytest.raises(UsageError, match="has no label 'agee'; it has: mpcwp_mmhg, age_years"):
+        resolved(line.finetune(tmp_path / "run", **HERE, task=task | {"label": "agee"}))
