@@ -27,6 +27,7 @@ from hemometric.ecg import LEADS, Float64
 from hemometric.errors import UsageError
 from hemometric.evaluation.atomic import write_whole
 from hemometric.evaluation.figures.style import to_png, to_svg
+from hemometric.evaluation.free_place import Box, Line, free_box
 
 PAGE_WIDTH_MM, PAGE_HEIGHT_MM = 297.0, 210.0
 SPEED_MM_PER_S = 25.0
@@ -47,6 +48,9 @@ _GRID_LEFT, _GRID_BOTTOM, _GRID_WIDTH, _GRID_HEIGHT = 11.0, 17.0, 275.0, 165.0
 _PULSE_LEFT, _TRACE_LEFT = _GRID_LEFT + 10.0, _GRID_LEFT + 20.0
 _PULSE_S = 0.2
 _BASELINES = tuple(_GRID_BOTTOM + height for height in (140.0, 100.0, 60.0, 20.0))
+_LABEL_MM = 3.4
+# Where a lead's name may stand from the start of its baseline: above it as on any printout, else nearby.
+_LABEL_PLACES = tuple((right, up) for right in (1.0, 4.0, 8.0, 14.0) for up in (13.5, 10.0, 17.0, -10.0))
 _FINE, _COARSE, _TRACE, _MUTED = "#fadcdc", "#eeaaaa", "#101318", "#5a646f"
 
 
@@ -107,8 +111,10 @@ def ecg_page(
         raise ValueError(f"rate_hz={rate_hz} and gain_mm_per_mv={gain_mm_per_mv} must be above zero")
     duration_s = signal.shape[1] / rate_hz
     figure, axes = _blank_page()
-    for strip in _strips(duration_s):
-        _draw_strip(axes, signal[LEADS.index(strip.lead)], rate_hz, strip, gain_mm_per_mv)
+    strips = _strips(duration_s)
+    traces = [_draw_strip(axes, signal[LEADS.index(strip.lead)], rate_hz, strip, gain_mm_per_mv) for strip in strips]
+    for strip in strips:
+        _write_lead(axes, strip, traces)
     for row, baseline in enumerate(_BASELINES):
         _draw_pulse(axes, row, baseline, gain_mm_per_mv)
     _write(axes, _GRID_LEFT, 195.5, _shortened(title, 95), size_mm=4.2, weight="bold")
@@ -185,8 +191,7 @@ def _strips(duration_s: float) -> list[_Strip]:
     return [*strips, _Strip(RHYTHM_LEAD, _TRACE_LEFT, _BASELINES[-1], 0.0, PAGE_S)]
 
 
-def _draw_strip(axes: Axes, trace: Float64, rate_hz: float, strip: _Strip, gain_mm_per_mv: float) -> None:
-    _write(axes, strip.left_mm + 1.0, strip.baseline_mm + 13.5, strip.lead, size_mm=3.4, weight="bold", haloed=True)
+def _draw_strip(axes: Axes, trace: Float64, rate_hz: float, strip: _Strip, gain_mm_per_mv: float) -> Line:
     if strip.left_mm > _TRACE_LEFT:
         # Where one lead ends and the next begins, as a device marks it.
         for offset in (-6.0, 4.0):
@@ -203,7 +208,7 @@ def _draw_strip(axes: Axes, trace: Float64, rate_hz: float, strip: _Strip, gain_
             align="center",
             haloed=True,
         )
-        return
+        return np.empty(0), np.empty(0)
     # The last sample of a column is the first of the next, so that no gap shows between them.
     first = round(strip.start_s * rate_hz)
     last = min(round((strip.start_s + strip.length_s) * rate_hz), len(trace) - 1)
@@ -213,6 +218,14 @@ def _draw_strip(axes: Axes, trace: Float64, rate_hz: float, strip: _Strip, gain_
     (line,) = axes.plot(x, y, **_pen(0.3), gid=f"lead-{strip.lead}" if strip.length_s == COLUMN_S else "rhythm")
     paper = Rectangle((_GRID_LEFT, _GRID_BOTTOM), _GRID_WIDTH, _GRID_HEIGHT, transform=axes.transData)
     line.set_clip_path(paper)
+    return x, y
+
+
+def _write_lead(axes: Axes, strip: _Strip, traces: Sequence[Line]) -> None:
+    """Name a lead beside its trace, where it covers no trace of any row."""
+    size = (0.85 * _LABEL_MM * len(strip.lead) + 0.5, 1.3 * _LABEL_MM)
+    box = free_box([Box(strip.left_mm + right, strip.baseline_mm + up, *size) for right, up in _LABEL_PLACES], traces)
+    _write(axes, box.left, box.middle, strip.lead, size_mm=_LABEL_MM, weight="bold", haloed=True)
 
 
 def _draw_pulse(axes: Axes, row: int, baseline_mm: float, gain_mm_per_mv: float) -> None:

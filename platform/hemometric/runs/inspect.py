@@ -9,6 +9,7 @@ from hemometric.corpus import Corpus, open_corpus, verify
 from hemometric.errors import UsageError
 from hemometric.evaluation import ecg_page, save_page
 from hemometric.runs.ingest import summary
+from hemometric.runs.words import counted
 from hemometric.waveform import standard_leads
 
 NUM_IDS = 3
@@ -18,7 +19,7 @@ def verify_corpus(path: Path) -> list[str]:
     """Hash every file again; an error is raised for the first that is wrong."""
     manifest = verify(path)
     counts = manifest.counts
-    held = f"{counts.accepted} recordings in {len(manifest.shards)} shards"
+    held = f"{counted(counts.accepted, 'recording')} in {counted(len(manifest.shards), 'shard')}"
     return [f"{path}: whole; {held}, every hash, row, split and partition as the manifest says"]
 
 
@@ -28,9 +29,14 @@ def inspect_corpus(path: Path, *, draw: str | None, out: Path) -> list[str]:
     Parameters
     ----------
     draw : str or None
-        A recording id, or ``first``.
+        A recording id, the beginning of one, or ``first``.
     out : Path
         PNG, PDF or SVG to write.
+
+    Raises
+    ------
+    UsageError
+        No recording has such an id, or several begin so, or the file cannot be written.
     """
     corpus = open_corpus(path)
     table = corpus.table(columns=["recording_id", "rate_hz", "num_samples", "source_format", "flags"])
@@ -52,9 +58,21 @@ def inspect_corpus(path: Path, *, draw: str | None, out: Path) -> list[str]:
         f"recording ids: {', '.join(sorted(ids)[:NUM_IDS])}, …",
     ]
     if draw is not None:
-        chosen = sorted(ids)[0] if draw == "first" else draw
-        lines.append(f"page: {draw_page(corpus, chosen, out)}")
+        lines.append(f"page: {draw_page(corpus, _chosen(ids, draw), out)}")
     return lines
+
+
+def _chosen(ids: list[str], wanted: str) -> str:
+    """Find the one recording id that is meant; what is none is left to whoever opens it."""
+    if wanted == "first":
+        return min(ids)
+    found = [wanted] if wanted in ids else sorted(name for name in ids if wanted and name.startswith(wanted))
+    if len(found) > 1:
+        raise UsageError(
+            f"draw: {len(found)} recording ids begin with {wanted!r}, such as {', '.join(found[:NUM_IDS])}; give more "
+            "of the one you mean"
+        )
+    return found[0] if found else wanted
 
 
 def draw_page(corpus: Corpus, recording_id: str, out: Path) -> Path:

@@ -134,6 +134,26 @@ def test_titles_are_shown_as_they_are():
     page_bytes(figure, dpi=50)
 
 
+@pytest.mark.parametrize("tall_mv", [0.0, 1.3, 2.0])
+def test_no_lead_s_name_lies_on_a_trace(tall_mv):
+    """Tall complexes at the start of every lead, where its name usually stands, and a neighbour's in the same row."""
+    ecg = real_ecg()
+    for start in range(0, 5000, 1250):
+        ecg[:, start + 100 : start + 120] += tall_mv
+    figure = ecg_page(ecg, 500)
+    FigureCanvasAgg(figure)
+    axes = figure.axes[0]
+    traces = [line for lead in LEADS for line in lines(figure, f"lead-{lead}")] + lines(figure, "rhythm")
+    names = [written for written in axes.texts if written.get_text() in LEADS]
+    assert len(names) == 13
+    for written in names:
+        inked = written.get_window_extent().transformed(axes.transData.inverted())
+        for trace in traces:
+            x, y = trace.get_data()
+            near = (x > inked.x0 - 1) & (x < inked.x1 + 1)
+            assert not ((y[near] > inked.y0) & (y[near] < inked.y1)).any(), written.get_text()
+
+
 @pytest.mark.parametrize("suffix", [".png", ".pdf", ".svg"])
 def test_saved_pages_are_whole_and_the_same_each_time(tmp_path, suffix):
     first = save_page(ecg_page(real_ecg(), 500, "One"), tmp_path / "new" / f"a{suffix}", dpi=60)

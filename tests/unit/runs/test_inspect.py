@@ -12,6 +12,7 @@ import pytest
 from hemometric.corpus import open_corpus
 from hemometric.errors import IntegrityError, UsageError
 from hemometric.runs.inspect import inspect_corpus, verify_corpus
+from hemometric.runs.words import counted
 
 
 def test_inspect_says_what_the_corpus_holds(line: Any, tmp_path: Path) -> None:
@@ -56,6 +57,23 @@ def test_what_cannot_be_drawn_is_one_sentence(line: Any, tmp_path: Path) -> None
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="out: cannot write"):
         inspect_corpus(line.real, draw="first", out=tmp_path / "file" / "page.png")
+
+
+def test_a_beginning_that_is_one_recording_s_is_enough(line: Any, tmp_path: Path) -> None:
+    out, other = tmp_path / "page.png", tmp_path / "other.png"
+    ids = sorted(open_corpus(line.real).table(columns=["recording_id"])["recording_id"].to_pylist())
+    inspect_corpus(line.real, draw="first", out=out)
+    inspect_corpus(line.real, draw=ids[0][:12], out=other)
+    assert other.read_bytes() == out.read_bytes()
+    shared = next(digit for digit in "0123456789abcdef" if sum(name[0] == digit for name in ids) > 1)
+    with pytest.raises(UsageError, match=f"draw: [0-9]+ recording ids begin with '{shared}', such as {shared}"):
+        inspect_corpus(line.real, draw=shared, out=out)
+    with pytest.raises(UsageError, match="has no recording ''"):
+        inspect_corpus(line.real, draw="", out=out)
+
+
+def test_one_shard_is_no_shards() -> None:
+    assert [counted(num, "shard") for num in (0, 1, 2)] == ["0 shards", "1 shard", "2 shards"]
 
 
 def test_verify_says_that_all_is_whole_or_what_is_not(line: Any, tmp_path: Path) -> None:
