@@ -25,6 +25,7 @@ def model_card(description: Description, num_parameters: int) -> str:
         "```python",
         "import hemometric",
         "",
+        'recordings = hemometric.read("an ECG file, or a folder of them")',
         'model = hemometric.load("path/of/this/folder")',
         "embeddings = model.embed(recordings)",
         *(["estimates = model.predict(recordings)"] if task else []),

@@ -13,6 +13,7 @@ JOBS = "import hemometric.runs.catalogue as c; [c.config_of(job) for job in c.JO
 # In this order, in one process: what a statement has loaded stays loaded.
 STATEMENTS = {
     "import hemometric": set(),
+    "import hemometric; hemometric.read": set(),
     CLI.format(["--help"]): set(),
     CLI.format(["pretrain", "--help"]): set(),
     CLI.format(["version"]): set(),
