@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from hemometric.demo.closing import closing_lines
 from hemometric.errors import UsageError
 from hemometric.runs import catalogue
 from hemometric.runtime.session import session
@@ -98,18 +99,8 @@ def run(out: Path, say: Callable[[str], None] = print) -> None:
         step("Scores beside their controls, in one report", "evaluate", "evaluate", _evaluation_paths(out))
     say("")
     say(f"Done in {time.monotonic() - began_s:.0f} s. So few ECGs show that the line works, not how good it can be.")
-    for name, path in (
-        ("report", out / "report" / "report.html"),
-        ("encoder", out / "runs" / "pretrain" / "model"),
-        ("mPCWP model", out / "runs" / "tune" / "model"),
-        ("embeddings", out / "embeddings"),
-        ("metrics", f"mlflow ui --backend-store-uri sqlite:///{out / 'mlflow.db'}"),
-    ):
-        say(f"  {name:12} {path}")
-    say("Further:")
-    say("  hemometric ingest YOUR_ECGS --out corpus          your own archive (hemometric ingest --help)")
-    say("  hemometric pretrain --config configs/pretrain/laptop.yaml corpus=corpus out=runs/mine")
-    say("  cluster/README.md                                 the same on a cluster")
+    for line in closing_lines(out):
+        say(line)
 
 
 class _Steps:
