@@ -15,7 +15,8 @@ from hemometric.errors import IntegrityError, InterruptedRunError
 from hemometric.learning import Fit, Tracker
 from hemometric.mining import MAX_HUB_SHARE
 from hemometric.runs.base import TrainingRun, write_text
-from hemometric.runs.records import Both, MetricsFile, read_json, write_summary
+from hemometric.runs.records import Both, MetricsFile, read_json, read_metrics, write_summary
+from hemometric.runs.words import counted
 from hemometric.tracking import open_tracker
 
 
@@ -80,10 +81,10 @@ def finished_lines(folder: Path) -> list[str]:
     if losses:
         first, last = sum(losses[:tenth]) / tenth, sum(losses[-tenth:]) / tenth
         told = f"mean loss of the first tenth {first:.4f}, of the last {last:.4f}"
-    lines = [f"{len(outcome['losses'])} steps; {told}"]
+    lines = [f"{counted(len(outcome['losses']), 'step')}; {told}"]
     metrics = outcome["metrics"]
-    if "stalled_share" in metrics:
-        lines.append(f"share of the time that a step waited for its batch: {metrics['stalled_share']:.1%}")
+    if (stalled := stalled_share(folder)) is not None:
+        lines.append(f"share of the time that a step waited for its batch: {stalled:.1%}")
     if "step_inflation" in metrics:
         lines.append(f"a step beside mining took {metrics['step_inflation']:.2f} times what it takes alone")
     lines += [
@@ -94,6 +95,24 @@ def finished_lines(folder: Path) -> list[str]:
     if outcome["best_step"] is not None:
         lines.append(f"best validation loss {outcome['best_validation_loss']:.4f} after step {outcome['best_step']}")
     return [*lines, f"model: {folder / 'model'}"]
+
+
+def stalled_share(folder: Path) -> float | None:
+    """Give the share of a whole run's time that its steps waited for their batches; None where nothing tells it.
+
+    Each reading in ``metrics.jsonl`` is of the steps since the one before, and weighs by the time that they took.
+    """
+    waited_s = time_s = 0.0
+    before = 0
+    for found in read_metrics(folder / "metrics.jsonl"):
+        if "stalled_share" not in found or not found.get("ecg_per_s"):
+            continue
+        # Batches are all of one size, so steps over ECG/s are the seconds but for a factor.
+        took_s = (found["step"] - before) / found["ecg_per_s"]
+        before = int(found["step"])
+        waited_s += found["stalled_share"] * took_s
+        time_s += took_s
+    return waited_s / time_s if time_s else None
 
 
 def _flat(values: dict[str, object], prefix: str = "") -> dict[str, str | int | float | bool | None]:

@@ -30,6 +30,7 @@ from hemometric.runs.training import (
     provenance,
     run_identity,
 )
+from hemometric.runs.words import finished_already
 
 MAX_VALIDATION_CHUNKS = 8
 """Batches of validation recordings that are mined once and scored at each validation."""
@@ -65,9 +66,10 @@ def run(config: PretrainRun) -> list[str]:
         What to tell the person who asked.
     """
     identity = identity_of(config, checked_corpus(config).hash)
-    if not is_finished(config.out, identity):
-        with run_folder(config, identity), open_trackers(config, identity, name="pretrain") as tracker:
-            pretrain(config, hooks=Hooks(tracker=tracker, progress=progress_on("pretrain")))
+    if is_finished(config.out, identity):
+        return [finished_already(config.out), *finished_lines(config.out)]
+    with run_folder(config, identity), open_trackers(config, identity, name="pretrain") as tracker:
+        pretrain(config, hooks=Hooks(tracker=tracker, progress=progress_on("pretrain")))
     return finished_lines(config.out)
 
 

@@ -14,11 +14,12 @@ from hemometric.errors import UsageError
 from hemometric.evaluation import Section, Text, Trial, loss_curves, picture, triplet_figure, tuning_trials
 from hemometric.evaluation.report import Part
 from hemometric.learning import World
-from hemometric.runs.outcome import read_outcome
+from hemometric.runs.outcome import read_outcome, stalled_share
 from hemometric.runs.pretrain import PretrainRun, mining_feed
 from hemometric.runs.records import read_metrics
 from hemometric.runs.trials import SCORE
 from hemometric.runs.tune import read_trials
+from hemometric.runs.words import counted
 
 NUM_TRIPLETS = 3
 
@@ -43,13 +44,13 @@ def pretrain_section(folder: Path) -> Section:
             caption="Loss of each training batch, and of mined batches of the validation split.",
         )
     ]
-    stalled = [found["stalled_share"] for found in told if "stalled_share" in found]
+    stalled = stalled_share(folder)
     rates = [found["ecg_per_s"] for found in told if "ecg_per_s" in found]
-    if stalled and rates:
+    if stalled is not None and rates:
         parts.append(
             Text(
-                f"{len(losses)} steps. Mining ran a batch ahead of the step: on average {np.mean(stalled):.1%} of the "
-                f"time was spent waiting for it. {np.median(rates):,.0f} ECG/s (median)."
+                f"{counted(len(losses), 'step')}. Mining ran a batch ahead of the step: {stalled:.1%} of the time was "
+                f"spent waiting for it. {np.median(rates):,.0f} ECG/s (median)."
             )
         )
     return Section("Pretraining", (*parts, *triplets(folder)))

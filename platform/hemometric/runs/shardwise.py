@@ -27,6 +27,7 @@ from hemometric.encoders import Model, load
 from hemometric.errors import DataRejectedError, IntegrityError, UsageError
 from hemometric.runs.base import claim_folder
 from hemometric.runs.pace import Pace
+from hemometric.runs.words import counted, finished_already
 from hemometric.waveform import prepare
 
 BATCH_SIZE = 256
@@ -115,7 +116,9 @@ def run_shardwise(job: Shardwise, open_map: Callable[[], AbstractContextManager[
                 todo = mapped(job, missing) if mapped is not None else (do_shard(job, path) for path in missing)
                 for done in todo:
                     pace.add(done.num_recordings)
-    return _conclude(job, corpus, model, shards, identity)
+    was_whole = not missing and (job.out / "_SUCCESS").is_file()
+    lines = _conclude(job, corpus, model, shards, identity)
+    return [finished_already(job.out), *lines] if was_whole else lines
 
 
 def do_shard(job: Shardwise, shard_path: str) -> Done:
@@ -259,7 +262,7 @@ def _conclude(job: Shardwise, corpus: Corpus, model: Model, shards: Sequence[Sha
     if len(set(table)) != num_rows:
         raise IntegrityError(f"{job.out}: a recording stands twice; remove the folder and run it again")
     write_bytes(job.out / "_SUCCESS", hashlib.sha256(content).hexdigest().encode() + b"\n")
-    lines = [f"{num_rows} of {expected} recordings in {len(done)} files"]
+    lines = [f"{num_rows} of {counted(expected, 'recording')} in {counted(len(done), 'file')}"]
     if rejected:
         lines.append("refused: " + ", ".join(f"{reason} {count}" for reason, count in sorted(rejected.items())))
     return [*lines, f"{job.name}: {job.out}"]

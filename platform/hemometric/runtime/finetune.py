@@ -6,6 +6,7 @@ from hemometric.runs.base import run_folder
 from hemometric.runs.finetune import FinetuneRun, finetune, resolved
 from hemometric.runs.outcome import finished_lines
 from hemometric.runs.training import is_finished
+from hemometric.runs.words import finished_already
 from hemometric.runtime.session import session
 from hemometric.runtime.train import train_on_ray
 
@@ -13,7 +14,8 @@ from hemometric.runtime.train import train_on_ray
 def run(config: FinetuneRun) -> list[str]:
     """Fine-tune on ``config.workers`` workers; a finished run is a no-op."""
     config, identity = resolved(config)
-    if not is_finished(config.out, identity):
-        with run_folder(config, identity), session():
-            train_on_ray(finetune, config, identity=identity, name="finetune")
+    if is_finished(config.out, identity):
+        return [finished_already(config.out), *finished_lines(config.out)]
+    with run_folder(config, identity), session():
+        train_on_ray(finetune, config, identity=identity, name="finetune")
     return finished_lines(config.out)

@@ -73,7 +73,8 @@ def test_a_finished_run_is_a_no_op(finished: PretrainRun) -> None:
     before = files(finished.out)
     lines = runs_pretrain.run(finished)
     assert files(finished.out) == before
-    assert lines[0].startswith("16 steps; mean loss of the first tenth ")
+    assert lines[0] == f"{finished.out} is finished already; nothing to do"
+    assert lines[1].startswith("16 steps; mean loss of the first tenth ")
     assert lines[-1] == f"model: {finished.out / 'model'}"
 
 

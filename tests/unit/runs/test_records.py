@@ -84,14 +84,21 @@ def test_a_text_is_whole_or_as_it_was(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_an_outcome_is_told_in_a_few_lines(tmp_path: Path) -> None:
     never = {"best_validation_loss": None}
-    outcome = {"losses": [4.0, 3.0, None, 2.0, 1.0] * 4, "metrics": {"stalled_share": 0.125}, "best_step": 8}
+    outcome = {"losses": [4.0, 3.0, None, 2.0, 1.0] * 4, "metrics": {"stalled_share": 0.9}, "best_step": 8}
+    readings = [
+        {"step": 10, "stalled_share": 0.3, "ecg_per_s": 100.0},  # 10 steps at 100 a second: weighs 1
+        {"step": 12, "validation_loss": 2.0},
+        {"step": 20, "stalled_share": 0.05, "ecg_per_s": 50.0},  # 10 steps at half that: weighs 2
+    ]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in readings))
     write_summary(tmp_path / "outcome.json", outcome | {"best_validation_loss": 1.25, "validations": []})
     assert finished_lines(tmp_path) == [
         "20 steps; mean loss of the first tenth 4.0000, of the last 1.0000",
-        "share of the time that a step waited for its batch: 12.5%",
+        "share of the time that a step waited for its batch: 13.3%",
         "best validation loss 1.2500 after step 8",
         f"model: {tmp_path / 'model'}",
     ]
+    (tmp_path / "metrics.jsonl").unlink()
     told = {"step_inflation": 1.234, "hub_share_negatives": 0.71, "hub_share_positives": 0.5}
     write_summary(tmp_path / "outcome.json", outcome | {"best_step": None, "metrics": told, "validations": []} | never)
     assert finished_lines(tmp_path)[1:-1] == [
@@ -100,7 +107,7 @@ def test_an_outcome_is_told_in_a_few_lines(tmp_path: Path) -> None:
     ]
     nothing = {"losses": [None], "metrics": {}, "best_step": None, "best_validation_loss": None, "validations": []}
     write_summary(tmp_path / "outcome.json", nothing)
-    assert finished_lines(tmp_path) == ["1 steps; no loss was finite", f"model: {tmp_path / 'model'}"]
+    assert finished_lines(tmp_path) == ["1 step; no loss was finite", f"model: {tmp_path / 'model'}"]
 
 
 class Terminal(io.StringIO):

@@ -117,8 +117,11 @@ def test_only_what_is_missing_or_damaged_is_done_again(line: Any, encoder: Path,
 
 def test_a_finished_output_is_a_no_op(line: Any, encoder: Path, copied: Path) -> None:
     before = stamps(copied)
-    embed.run(line.shardwise("embed", encoder, copied, **HERE))
+    lines = embed.run(line.shardwise("embed", encoder, copied, **HERE))
     assert stamps(copied) == before
+    assert lines[0] == f"{copied} is finished already; nothing to do"
+    (copied / "_SUCCESS").unlink()
+    assert embed.run(line.shardwise("embed", encoder, copied, **HERE)) == lines[1:], "what was cut off was not finished"
 
 
 def test_another_model_or_corpus_or_job_in_the_same_folder_is_refused(
