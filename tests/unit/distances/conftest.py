@@ -49,3 +49,29 @@ def noise() -> Callable[..., np.ndarray]:
         return (np.cumsum(steps, axis=-1) / np.sqrt(shape[-1])).astype(np.float32)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def spoilt() -> Callable[[str, np.ndarray], np.ndarray]:
+    """Make three signals [3, lead, sample] of three others, as they may come to us or as arithmetic fears them."""
+
+    def make(kind: str, signals: np.ndarray) -> np.ndarray:
+        generator = np.random.default_rng(5)
+        jitter = generator.standard_normal(signals.shape) * signals.std()
+        count = np.arange(3, dtype=np.float32)[:, None, None]
+        changed = {
+            "random": lambda: generator.standard_normal(signals.shape),
+            "real": lambda: signals,
+            "shifted": lambda: np.stack([np.roll(signals[0], 5 * step, axis=-1) for step in range(3)]),
+            "scaled": lambda: signals[:1] * (0.5 + count),
+            "near duplicates": lambda: signals[:1] + 1e-3 * jitter,
+            "nearer duplicates": lambda: signals[:1] + 1e-4 * jitter,
+            "constant": lambda: count + 0 * signals,
+            "huge offset": lambda: signals + 1e4,
+            "offset per signal": lambda: signals + 1e3 * count,
+            "tiny": lambda: signals * 1e-6,
+            "large": lambda: signals * 1e6,
+        }[kind]()
+        return np.asarray(changed, np.float32)
+
+    return make

@@ -9,7 +9,7 @@ import pytest
 
 from hemometric.distances import cross, engine, half_rows, lanes, pairwise, plain
 
-LENGTHS = (1, 2, 3, 4, 5, 6, 7, 64, 65, 100, 127)
+LENGTHS = (1, 2, 3, 4, 5, 6, 7, 63, 64, 65, 127, 250)
 SIZES = (1, 2, 3, 63, 64, 65)
 
 
@@ -43,10 +43,11 @@ def truth(oracle, noise):
     @functools.cache
     def make(num_samples: int) -> tuple[np.ndarray, dict[int | None, np.ndarray]]:
         signals = noise(3, 2, num_samples)
-        return signals, {
-            window: np.array([[oracle(a, b, window) for b in signals] for a in signals])
-            for window in windows(num_samples)
-        }
+        true = {window: np.zeros((3, 3)) for window in windows(num_samples)}
+        for window, distances in true.items():
+            for i, j in ((0, 1), (0, 2), (1, 2)):
+                distances[i, j] = distances[j, i] = oracle(signals[i], signals[j], window)
+        return signals, true
 
     return make
 
@@ -58,7 +59,7 @@ def test_equals_the_definition_at_every_length_and_band(kernel, num_samples, tru
         np.testing.assert_allclose(pairwise(signals, window=window, threads=1), true, rtol=1e-5, atol=0)
 
 
-@pytest.mark.parametrize("num_leads", [1, 8, 12, 15])
+@pytest.mark.parametrize("num_leads", [1, 8, 12])
 @pytest.mark.parametrize("window", [None, 3])
 def test_equals_the_definition_at_every_number_of_leads(num_leads, window, noise, oracle):
     signals = noise(3, num_leads, 23)
@@ -135,38 +136,43 @@ def test_one_lead_is_the_same_by_either_metric(noise):
     assert np.array_equal(pairwise(signals, metric="independent"), pairwise(signals, metric="dependent"))
 
 
-def spoilt(kind: str, signals: np.ndarray) -> np.ndarray:
-    generator = np.random.default_rng(5)
-    spread = signals.std()
-    jitter = generator.standard_normal(signals.shape)
-    match kind:
-        case "near duplicates":
-            return (signals[:1] + 1e-3 * spread * jitter).astype(np.float32)
-        case "nearer duplicates":
-            return (signals[:1] + 1e-4 * spread * jitter).astype(np.float32)
-        case "huge offset":
-            return (signals + 1e4).astype(np.float32)
-        case "offset per signal":
-            return (signals + 1e3 * np.arange(len(signals))[:, None, None]).astype(np.float32)
-        case "constant":
-            return np.broadcast_to(np.arange(len(signals), dtype=np.float32)[:, None, None], signals.shape).copy()
-        case "tiny":
-            return signals * np.float32(1e-6)
-        case "large":
-            return signals * np.float32(1e6)
-    return signals
-
-
-@pytest.mark.parametrize(
-    "kind",
-    ["real", "near duplicates", "nearer duplicates", "huge offset", "offset per signal", "constant", "tiny", "large"],
+KINDS = (
+    "random",
+    "real",
+    "shifted",
+    "scaled",
+    "near duplicates",
+    "nearer duplicates",
+    "constant",
+    "huge offset",
+    "offset per signal",
+    "tiny",
+    "large",
 )
-@pytest.mark.parametrize("window", [None, 0.1])
-def test_real_ecgs_however_spoilt(kind, window, ecgs, oracle):
-    signals = spoilt(kind, ecgs[:3, :, 200:320])
-    band = None if window is None else 12
-    true = np.array([[oracle(a, b, band) for b in signals] for a in signals])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("num_leads", [1, 12])
+@pytest.mark.parametrize("window", [None, 0.1, 0])
+def test_real_ecgs_however_spoilt(kind, num_leads, window, ecgs, oracle, spoilt):
+    signals = spoilt(kind, ecgs[:3, :num_leads, 200:320])
+    band = None if window is None else int(120 * window)
+    true = np.zeros((3, 3))
+    for i, j in ((0, 1), (0, 2), (1, 2)):
+        true[i, j] = true[j, i] = oracle(signals[i], signals[j], band)
     assert relative_error(pairwise(signals, window=window), true) < 1e-5
+
+
+@pytest.mark.parametrize("num_leads", [1, 8])
+@pytest.mark.parametrize("kind", ["constant", "real", "huge offset"])
+def test_long_sums_err_by_no_more_than_is_documented(kind, num_leads, ecgs, spoilt):
+    """Against the plain kernel, whose sums are float64; the worst are equal terms, all rounded the same way."""
+    signals = spoilt(kind, np.tile(ecgs[:3, :num_leads], 3)[:, :, :2500]) * np.float32(1.1)
+    true = np.zeros((3, 3), np.float32)
+    laid = plain.lay(signals, 1, independent=False, form="difference")
+    tasks = np.array([[row, row, 0, 3] for row in range(3)])
+    plain.solve(signals, laid, tasks, 2500, np.zeros(1, np.uint8), true, form="difference")
+    assert relative_error(pairwise(signals), true) < 2e-8 * 2500
 
 
 def test_a_shift_in_time_is_warped_away_and_one_across_leads_is_not(ecgs, oracle):

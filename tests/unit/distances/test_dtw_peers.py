@@ -37,6 +37,16 @@ def test_agrees_on_real_ecgs(peer, num_leads, num_samples, ecgs):
         np.testing.assert_allclose(pairwise(signals, window=window), peer(signals, window), rtol=1e-5)
 
 
+@pytest.mark.parametrize("peer", [by_dtaidistance, by_tslearn])
+@pytest.mark.parametrize(
+    "kind", ["random", "shifted", "scaled", "near duplicates", "nearer duplicates", "constant", "huge offset"]
+)
+def test_agrees_on_ecgs_however_spoilt(peer, kind, ecgs, spoilt):
+    signals = spoilt(kind, ecgs[:3, :1, :250])
+    for window in (None, 25):
+        np.testing.assert_allclose(pairwise(signals, window=window), peer(signals, window), rtol=1e-5, atol=1e-12)
+
+
 def test_independent_agrees_with_dtaidistance_lead_by_lead(ecgs):
     signals = ecgs[:4, :8, :300]
     true = sum(

@@ -83,6 +83,19 @@ def test_importing_is_cheap_and_writes_nothing(tmp_path):
     assert not (tmp_path / "cache").exists()
 
 
+def test_neither_ray_nor_torch_is_needed():
+    script = """
+import sys
+sys.modules.update(dict.fromkeys(("ray", "torch", "pandas", "scipy", "sklearn", "mlflow")))  # importing one fails
+import numpy as np
+from hemometric.distances import nearest, pairwise, refine
+signals = np.arange(40.0).reshape(4, 2, 5)
+print(pairwise(signals).shape, refine(signals, [[1]] * 4).shape, nearest(signals, signals, 2)[0].shape)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "(4, 4) (4, 1) (4, 2)", done.stderr
+
+
 def test_works_where_nothing_can_be_cached_and_without_a_compiler(oracle):
     signals = np.arange(12.0).reshape(2, 1, 6)
     script = """

@@ -37,10 +37,10 @@ def small_blocks(monkeypatch):
 @pytest.mark.parametrize("metric", ["dependent", "independent"])
 @pytest.mark.parametrize(("k", "window"), [(1, 0.1), (5, None), (150, 3)])
 def test_equals_brute_force(small_blocks, metric, k, window, noise):
-    archive, queries = noise(150, 6, 40), noise(20, 6, 40, seed=1)
+    archive, queries = noise(150, 8, 40), noise(20, 8, 40, seed=1)
     how = {"window": window, "metric": metric}
     expected = brute(queries, archive, k, **how)
-    for components in (0, 1, 2, 3, 9):
+    for components in (0, 1, 3, 9):
         assert same(nearest(queries, archive, k, components=components, threads=2, **how), expected)
 
 
@@ -50,7 +50,7 @@ def test_real_ecgs_are_mostly_pruned(kernel, ecgs, monkeypatch):
         monkeypatch.setattr(engine, "_fast", engine._plain)
         engine.kernel_for.cache_clear()
         engine.pairs_kernel_for.cache_clear()
-    archive = np.concatenate([ecgs[:, :, start : start + 100] for start in range(0, 900, 100)])
+    archive = np.concatenate([ecgs[:, -8:, start : start + 100] for start in range(0, 900, 100)])
     own = np.arange(len(archive)) % len(ecgs)
     found = search(archive[:12], archive, 2, window=0.1, exclude=(own[:12], own))
     barred = own[:12, None] == own
@@ -62,7 +62,7 @@ def test_real_ecgs_are_mostly_pruned(kernel, ecgs, monkeypatch):
 
 
 def test_ties_go_to_the_earlier_position(small_blocks, noise):
-    some = noise(5, 5, 20)
+    some = noise(5, 8, 20)
     archive = np.tile(some, (30, 1, 1))  # thirty copies of each, in several blocks
     positions, distances = nearest(some, archive, 31)
     assert np.array_equal(positions[:, :30], np.arange(5)[:, None] + 5 * np.arange(30))
@@ -72,7 +72,7 @@ def test_ties_go_to_the_earlier_position(small_blocks, noise):
 
 @pytest.mark.parametrize("exclude", ["mask", "labels"])
 def test_excluded_signals_are_never_found(small_blocks, exclude, noise):
-    signals = noise(90, 5, 20)
+    signals = noise(90, 8, 20)
     labels = np.arange(90) % 3
     mask = labels[:, None] == labels
     found = nearest(signals, signals, 4, exclude=mask if exclude == "mask" else (labels, labels))
@@ -87,7 +87,7 @@ def test_excluded_signals_are_never_found(small_blocks, exclude, noise):
 
 
 def test_an_archive_may_be_mapped_from_a_file(small_blocks, tmp_path, noise):
-    archive, queries = noise(130, 5, 20), noise(3, 5, 20, seed=1)
+    archive, queries = noise(130, 8, 20), noise(3, 8, 20, seed=1)
     np.save(tmp_path / "archive.npy", archive)
     mapped = np.load(tmp_path / "archive.npy", mmap_mode="r")
     assert same(nearest(queries, mapped, 3), nearest(queries, archive, 3))
@@ -98,17 +98,17 @@ def test_an_archive_may_be_mapped_from_a_file(small_blocks, tmp_path, noise):
 
 @st.composite
 def sets(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
-    """Queries and an archive, float32 [signal, 5 leads, sample], with equal and nearly equal signals and offsets."""
+    """Queries and an archive, float32 [signal, 8 leads, sample], with equal and nearly equal signals and offsets."""
     num_samples = draw(st.integers(1, 12))
     values = st.one_of(st.integers(-3, 3).map(float), st.floats(-8, 8, width=32))
-    signals = draw(arrays.arrays(np.float32, (draw(st.integers(2, 6)), 5, num_samples), elements=values))
+    signals = draw(arrays.arrays(np.float32, (draw(st.integers(2, 6)), 8, num_samples), elements=values))
     signals = np.concatenate([signals, signals[::-1] * np.float32(1.0001)])
-    signals += np.float32(draw(st.sampled_from([0, 1, 1e4]))) * np.arange(5, dtype=np.float32)[:, None]
+    signals += np.float32(draw(st.sampled_from([0, 1, 1e4]))) * np.arange(8, dtype=np.float32)[:, None]
     return signals[::2], signals
 
 
 @properties
-@given(sets(), st.integers(0, 12), st.sampled_from(["dependent", "independent"]), st.integers(1, 3))
+@given(sets(), st.integers(0, 12), st.sampled_from(["dependent", "independent"]), st.sampled_from([1, 3]))
 def test_bounds_are_never_above_the_distance_and_so_nothing_is_missed(given_sets, window, metric, components):
     queries, archive = given_sets
     window = min(window, archive.shape[2])
@@ -123,16 +123,16 @@ def test_bounds_are_never_above_the_distance_and_so_nothing_is_missed(given_sets
 
 
 def test_the_bound_is_tight_where_all_leads_are_few_sources(noise):
-    sources, mixing = noise(20, 2, 50), np.random.default_rng(0).standard_normal((8, 2)).astype(np.float32)
+    sources, mixing = noise(20, 3, 50), np.random.default_rng(0).standard_normal((8, 3)).astype(np.float32)
     signals = np.matmul(mixing, sources)
-    bound = bound_for(signals, 2, "dependent")
+    bound = bound_for(signals, 3, "dependent")
     mapped = bound.mapped(signals)
     bounds = bound.below(cross(mapped, mapped), float(np.abs(mapped).max()), 8, 50)
     np.testing.assert_allclose(bounds, cross(signals, signals), rtol=1e-3, atol=1e-5)
 
 
 def test_one_lead_and_no_more_leads_than_lines_are_computed_all(noise):
-    for num_leads in (1, 3, 4):
+    for num_leads in (1, 2):
         signals = noise(9, num_leads, 20)
         found = search(signals, signals, 2)
         assert found.num_computed == found.num_pairs == 81

@@ -52,7 +52,7 @@ def test_equals_pairwise_bit_for_bit(kernel, metric, num_signals, k, noise):
 
 @pytest.mark.parametrize("num_samples", [1, 2, 4, 5, 6, 63, 64, 65, 129])
 def test_equals_cross_at_every_length(kernel, num_samples, noise):
-    queries, others = noise(5, 3, num_samples), noise(9, 3, num_samples, seed=1)
+    queries, others = noise(5, 2, num_samples), noise(9, 2, num_samples, seed=1)
     candidates = some(5, 9, 6)
     for window in (None, 1, num_samples // 2):
         found = refine(queries, candidates, others=others, window=min(window or num_samples, num_samples))

@@ -96,19 +96,28 @@ print("same")
     assert run_python(script).strip() == "same"
 
 
-@pytest.mark.parametrize(("threads", "kernel"), [(1, "fast"), (2, "plain")])
-def test_ctrl_c_ends_a_task_that_would_take_many_minutes(threads, kernel):
+@pytest.mark.parametrize(
+    ("threads", "kernel", "call"),
+    [
+        (1, "fast", "pairwise(signals, threads=1)"),
+        (2, "plain", "pairwise(signals, threads=2)"),
+        (2, "fast", "refine(signals, [[1], [2], [0]], threads=2)"),
+    ],
+)
+def test_ctrl_c_ends_within_a_second_what_would_take_many_minutes(threads, kernel, call):
     script = f"""
-import os, signal, threading, numpy as np
-from hemometric.distances import engine, pairwise
+import os, signal, threading, time, numpy as np
+from hemometric.distances import engine, pairwise, refine
 signal.signal(signal.SIGINT, signal.default_int_handler)
 if {kernel!r} == "plain":
     engine._fast = engine._plain
-pairwise(np.zeros((2, 1, 10)))
-threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+short, signals = np.zeros((3, 1, 10)), np.zeros((3, 1, 1_000_000), np.float32)
+{call.replace("signals", "short")}
+sent = []
+threading.Timer(0.5, lambda: (sent.append(time.monotonic()), os.kill(os.getpid(), signal.SIGINT))).start()
 try:
-    pairwise(np.zeros((3, 1, 1_000_000), np.float32), threads={threads})
+    {call}
 except KeyboardInterrupt:
-    print("interrupted", threading.active_count())
+    print("interrupted", time.monotonic() - sent[0] < 1, threading.active_count())
 """
-    assert run_python(script).split() == ["interrupted", "1"]
+    assert run_python(script).split() == ["interrupted", "True", "1"]
