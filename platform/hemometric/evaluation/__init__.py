@@ -5,6 +5,7 @@ figures, and one HTML report that holds them all.
 """
 
 from hemometric.evaluation.baselines import AgeSexFeatures
+from hemometric.evaluation.classes import MIN_PATIENTS, ClassScores, class_table
 from hemometric.evaluation.figures import (
     Trial,
     embedding_projection,
@@ -39,7 +40,6 @@ from hemometric.evaluation.scores import (
     Score,
     Scores,
     binary_scores,
-    multilabel_macro_auroc,
     multilabel_scores,
     regression_scores,
     roc_points,
@@ -48,9 +48,11 @@ from hemometric.evaluation.summary import Comparison, SystemScores, compare
 
 __all__ = [
     "BINARY_SCORES",
+    "MIN_PATIENTS",
     "MULTILABEL_SCORES",
     "REGRESSION_SCORES",
     "AgeSexFeatures",
+    "ClassScores",
     "Column",
     "Comparison",
     "Interval",
@@ -68,12 +70,12 @@ __all__ = [
     "binary_scores",
     "bootstrap",
     "by_rows",
+    "class_table",
     "compare",
     "ecg_page",
     "embedding_projection",
     "logistic_probe",
     "loss_curves",
-    "multilabel_macro_auroc",
     "multilabel_scores",
     "page_bytes",
     "paired_difference",

@@ -36,6 +36,8 @@ class Score:
         It carries the unit of the label (RMSE in mmHg); otherwise it has none.
     weighted : callable
         (true, predicted, weights [R, n]) -> [R].
+    needs_probability : bool
+        It reads predictions as probabilities; otherwise their order alone is enough.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Score:
     higher_is_better: bool
     in_label_unit: bool
     weighted: Weighted
+    needs_probability: bool = False
 
     @property
     def digits(self) -> int:
@@ -127,11 +130,6 @@ def multilabel_scores(true: Array, probability: Array) -> Scores:
     return _scores(MULTILABEL_SCORES, *checked_multilabel(true, probability))
 
 
-def multilabel_macro_auroc(true: Array, probability: Array) -> float:
-    """Macro AUROC alone; see `multilabel_scores`."""
-    return multilabel_scores(true, probability)["macro_auroc"]
-
-
 def checked_regression(true: Array, predicted: Array) -> tuple[Float64, Float64]:
     """Both arrays as float64 [n], or ValueError."""
     return _checked(true, predicted, num_axes=1)
@@ -189,7 +187,7 @@ def why_undefined(true: Float64, predicted: Float64) -> str:
     if not len(true):
         return "no labelled recording"
     if true.ndim == 2:
-        return "no label has both classes"
+        return "no label has both classes" if true.shape[1] else "no class has enough patients"
     if len(true) == 1:
         return "only one recording"
     if (true == true[0]).all():
@@ -221,8 +219,12 @@ def _shifted(values: Float64) -> Float64:
     return values - np.median(values) if len(values) else values
 
 
+def _squared_error(true: Float64, predicted: Float64, weights: Float64) -> Float64:
+    return _mean((predicted - true) ** 2, weights)
+
+
 def _rmse(true: Float64, predicted: Float64, weights: Float64) -> Float64:
-    return np.sqrt(_mean((predicted - true) ** 2, weights))
+    return np.sqrt(_squared_error(true, predicted, weights))
 
 
 def _mae(true: Float64, predicted: Float64, weights: Float64) -> Float64:
@@ -230,7 +232,7 @@ def _mae(true: Float64, predicted: Float64, weights: Float64) -> Float64:
 
 
 def _r2(true: Float64, predicted: Float64, weights: Float64) -> Float64:
-    return 1.0 - _ratio(_mean((predicted - true) ** 2, weights), _variance(_shifted(true), weights))
+    return 1.0 - _ratio(_squared_error(true, predicted, weights), _variance(_shifted(true), weights))
 
 
 def _pearson(true: Float64, predicted: Float64, weights: Float64) -> Float64:
@@ -272,11 +274,13 @@ def _auprc(true: Float64, predicted: Float64, weights: Float64) -> Float64:
 
 
 def _macro_auroc(true: Float64, predicted: Float64, weights: Float64) -> Float64:
-    """Mean of the AUROCs of the labels that have both classes in the resample."""
-    columns = [_auroc(true[:, label], predicted[:, label], weights) for label in range(true.shape[1])]
-    each = np.stack(columns, axis=1) if columns else np.empty((len(weights), 0))
-    defined = ~np.isnan(each)
-    return _ratio(np.where(defined, each, 0.0).sum(axis=1), defined.sum(axis=1).astype(np.float64))
+    """Mean of the AUROCs of the labels that have both classes in the data.
+
+    A resample that lacks one class of one of them has no value: the mean over the others is another quantity.
+    """
+    both = [label for label in range(true.shape[1]) if len(set(true[:, label])) == 2]
+    columns = [_auroc(true[:, label], predicted[:, label], weights) for label in both]
+    return np.mean(columns, axis=0) if columns else np.full(len(weights), np.nan)
 
 
 REGRESSION_SCORES = (
@@ -290,7 +294,7 @@ REGRESSION_SCORES = (
 BINARY_SCORES = (
     Score("auroc", "AUROC", True, False, _auroc),
     Score("auprc", "AUPRC", True, False, _auprc),
-    Score("brier", "Brier", False, False, lambda true, predicted, weights: _mean((predicted - true) ** 2, weights)),
+    Score("brier", "Brier", False, False, _squared_error, needs_probability=True),
 )
 
 MULTILABEL_SCORES = (Score("macro_auroc", "Macro AUROC", True, False, _macro_auroc),)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hemometric.ecg import Float64
+from hemometric.evaluation.classes import ClassScores, class_notes, counted_classes, scored_classes
 from hemometric.evaluation.intervals import Interval, Statistic, interval, replicates
 from hemometric.evaluation.report import Cell, Column, Table
 from hemometric.evaluation.scores import (
@@ -72,6 +73,8 @@ class Comparison:
     num_resamples : int
     level : float
         Share of resampled values inside each interval.
+    classes : tuple of ClassScores
+        Of a multilabel task, in the columns' order.
     """
 
     task: TaskKind
@@ -83,6 +86,7 @@ class Comparison:
     num_unlabelled: int
     num_resamples: int
     level: float
+    classes: tuple[ClassScores, ...] = ()
 
     def row(self, system: str) -> SystemScores:
         """Return the row of a system.
@@ -107,7 +111,7 @@ class Comparison:
         return (max if first.higher_is_better else min)(defined, key=lambda name: defined[name])
 
     def flat(self) -> dict[str, float]:
-        """Scores as ``system/score``, ``system/score_minus_control`` and ``…_low``, ``…_high`` of both.
+        """Give ``system/score``, ``system/score_minus_control``, ``system/auroc_class``; ``…_low``, ``…_high`` of each.
 
         What is undefined is left out.
         """
@@ -117,6 +121,10 @@ class Comparison:
             for control, differences in row.differences.items():
                 found |= {f"{_key(row.system)}/{name}_minus_{_key(control)}": gap for name, gap in differences.items()}
             for name, one in found.items():
+                values |= {name: one.estimate, f"{name}_low": one.low, f"{name}_high": one.high}
+        for kind in self.classes:
+            for system, one in kind.aurocs.items():
+                name = f"{_key(system)}/auroc_{kind.name}"
                 values |= {name: one.estimate, f"{name}_low": one.low, f"{name}_high": one.high}
         return {name: value for name, value in values.items() if math.isfinite(value)}
 
@@ -159,6 +167,14 @@ class Comparison:
             )
         if self.num_unlabelled:
             notes.append(f"{self.num_unlabelled:,} recordings without a label were left out.")
+        first = self.scores[0]
+        found = [row.scores[first.name] for row in self.rows]
+        if num := max((one.num_undefined for one in found if math.isfinite(one.estimate)), default=0):
+            drawn = f"{num:,} of {self.num_resamples:,} resamples"
+            notes.append(
+                f"{drawn} lack positives or negatives, so have no {first.title}, and are left out of intervals."
+            )
+        notes += class_notes(self.classes)
         return tuple(notes)
 
 
@@ -169,6 +185,8 @@ def compare(
     patients: Sequence[str] | npt.NDArray[np.generic],
     *,
     controls: Sequence[str] = (),
+    classes: Sequence[str] | None = None,
+    rankings: Collection[str] = (),
     num_resamples: int = 1000,
     seed: int = 0,
     level: float = 0.95,
@@ -188,6 +206,12 @@ def compare(
         The patient of each recording.
     controls : sequence of str
         Systems that every other is compared with.
+    classes : sequence of str, optional
+        Names of the columns of a multilabel task. Those that too few patients have (see `evaluation.classes`) are
+        counted and left out of its scores.
+    rankings : collection of str
+        Systems of a threshold task whose predictions, in [0, 1] too, say the order and no probability: they get no
+        score of probabilities.
 
     Raises
     ------
@@ -204,7 +228,7 @@ def compare(
             raise ValueError(f"control {control!r} is none of the systems {', '.join(predicted)}")
     if truth.ndim == 0 or len(patients) != len(truth):
         raise ValueError(f"{len(patients)} patients for labels of shape {truth.shape}")
-    labelled = ~np.isnan(truth).reshape(len(truth), -1).any(axis=1)
+    labelled = ~np.isnan(truth).any(axis=tuple(range(1, truth.ndim)))
     kept = np.asarray(patients)[labelled]
     num_patients = len(set(kept.tolist()))
     values: dict[str, tuple[Float64, Float64]] = {}
@@ -215,12 +239,21 @@ def compare(
                 f"{system}: predictions have shape {guesses.shape} and labels {truth.shape}; they must be the same"
             )
         values[system] = checked(truth[labelled], guesses[labelled])
+    of_classes: tuple[ClassScores, ...] = ()
+    if task == "multilabel":
+        names = classes if classes is not None else [f"label {number}" for number in range(truth.shape[1])]
+        of_classes = counted_classes(truth[labelled], kept, names)
+        of_classes = scored_classes(of_classes, values, kept, num_resamples=num_resamples, seed=seed, level=level)
+        enough = np.array([one.counts for one in of_classes], dtype=bool)
+        values = {system: (pair[0][:, enough], pair[1][:, enough]) for system, pair in values.items()}
     statistics = {
         f"{system}/{score.name}": _statistic(score, *pair) for system, pair in values.items() for score in scores
     }
     resampled = replicates(kept, statistics, num_resamples, seed)
 
     def found(score: Score, system: str, other: str | None = None) -> Interval:
+        if score.needs_probability and (system in rankings or other in rankings):
+            return Interval(math.nan, math.nan, math.nan, 0, "a ranking is no probability")
         estimate, drawn = score(*values[system]), resampled[f"{system}/{score.name}"]
         reason = why_undefined(*values[system])
         if other is not None:
@@ -241,7 +274,16 @@ def compare(
         for system in predicted
     )
     return Comparison(
-        task, scores, rows, tuple(controls), len(kept), num_patients, int((~labelled).sum()), num_resamples, level
+        task,
+        scores,
+        rows,
+        tuple(controls),
+        len(kept),
+        num_patients,
+        int((~labelled).sum()),
+        num_resamples,
+        level,
+        classes=of_classes,
     )
 
 

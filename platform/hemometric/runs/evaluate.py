@@ -22,9 +22,11 @@ from hemometric.evaluation import (
     Report,
     Section,
     Text,
+    class_table,
     embedding_projection,
     picture,
     predicted_against_true,
+    render,
     roc_curve,
     write_report,
 )
@@ -44,15 +46,15 @@ from hemometric.runs.studies import (
     TITLES,
     TRAINED,
     Outcome,
-    Rows,
     Study,
     StudyTask,
     check,
-    joined,
     read_reachable,
     score,
     titled,
 )
+from hemometric.runs.study_rows import Rows, joined
+from hemometric.runs.words import finished_already
 
 OpenMap = Callable[[ShardwiseRun], Callable[[], AbstractContextManager[Map | None]]]
 """From a shard-wise run to what deals its shards: to workers, or to nobody."""
@@ -146,9 +148,13 @@ def evaluate(config: EvaluateRun, open_map: OpenMap) -> list[str]:
         notes=(*limits, *config.notes),
         facts=tuple(facts),
     )
-    path = write_report(report, config.out / "report.html")
+    path = config.out / "report.html"
+    told = [*summary, f"report: {path}"]
+    if path.is_file() and path.read_bytes() == render(report).encode():
+        told = [finished_already(config.out), *told]
+    write_report(report, path)
     write_summary(config.out / "scores.json", scores)
-    return [*summary, f"report: {path}"]
+    return told
 
 
 def _rows(config: EvaluateRun, study: Study, number: int, corpus: Corpus, open_map: OpenMap) -> Rows:
@@ -208,8 +214,11 @@ def _parts(study: Study, rows: Rows, outcomes: list[Outcome], reachable: dict[st
         unit = "" if task.kind == "codes" else task.unit
         title = titled(task)
         if outcome.codes:
-            title = f"{title} ({', '.join(outcome.codes)})"
+            title = f"{title} ({', '.join(one.name for one in outcome.comparison.classes if one.counts) or 'none'})"
         parts.append(outcome.comparison.table(title, unit))
+        if outcome.codes:
+            systems = [row.system for row in outcome.comparison.rows]
+            parts.append(class_table(outcome.comparison.classes, systems, f"{titled(task)}, one by one"))
         parts += [Text(note, "note") for note in outcome.notes]
         parts += _figures(outcome, title, unit, "measured" if study.reachable is None else "planted")
     parts.append(_projection(study, rows))
@@ -241,7 +250,7 @@ def _figures(outcome: Outcome, title: str, unit: str, origin: str) -> list[Part]
 
 def _projection(study: Study, rows: Rows) -> Part:
     task = study.tasks[0]
-    values = rows.table[f"label.{task.label}"].to_pylist()
+    values = rows.labels(task.label)
     if task.kind == "codes":
         colours = np.asarray(
             [None if not found else found[0] if len(found) == 1 else "several" for found in values], dtype=object

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from hemometric.evaluation import Interval, KeyFigure, Score
-from hemometric.runs.studies import PRETRAINED, TRAINED, Outcome, Study, titled
+from hemometric.runs.studies import PRETRAINED, TITLES, TRAINED, Outcome, Study, StudyTask, titled
 
 
 def headline(study: Study, outcome: Outcome, reachable: dict[str, float]) -> tuple[str, KeyFigure]:
@@ -19,7 +19,6 @@ def headline(study: Study, outcome: Outcome, reachable: dict[str, float]) -> tup
     comparison, task = outcome.comparison, outcome.task
     first = comparison.scores[0]
     unit = f" {task.unit}".rstrip() if task.kind == "regression" and first.in_label_unit else ""
-    what = titled(task)
     models = [system for system in (TRAINED, PRETRAINED) if system in outcome.predicted]
     found = [comparison.row(system).scores[first.name] for system in models]
     scores = [f"{first.title} {_estimate(first, score, unit)}" for score in found]
@@ -28,19 +27,34 @@ def headline(study: Study, outcome: Outcome, reachable: dict[str, float]) -> tup
     detail = f"95 % interval {_number(first, found[0].low)} to {_number(first, found[0].high)}"
     control = comparison.strongest_control()
     if control is None:
-        told = [f"{what}: {scores[0]} for the {models[0]}{reach}", f"No control has a defined {first.title}"]
+        told = [f"{scores[0]} for the {models[0]}{reach}", f"No control has a defined {first.title}"]
     else:
         theirs = comparison.row(control).scores[first.name]
         gaps = [comparison.row(system).differences[control][first.name] for system in models]
         verdicts = [f"he {system} {_verdict(first, gap)}" for system, gap in zip(models, gaps, strict=True)]
         differences = [f"difference {_estimate(first, gap, unit, sign='+')}" for gap in gaps]
         against = f"{scores[0]} against {_estimate(first, theirs, unit)}, {differences[0]}{reach}"
-        told = [f"{what}: t{verdicts[0]} the strongest control, {control}: {against}"]
+        told = [f"t{verdicts[0]} the strongest control, {control}: {against}"]
         told += [f"T{v} it: {s}, {d}" for v, s, d in zip(verdicts[1:], scores[1:], differences[1:], strict=True)]
         detail += f"; strongest control {_number(first, theirs.estimate)}"
     counted = f"Scored on {comparison.num_recordings:,} recordings of {comparison.num_patients:,} test patients"
-    sentence = f"{study.name}, {'. '.join([*told, counted])}."
-    return sentence, KeyFigure(f"{_number(first, found[0].estimate)}{unit}", f"{first.title}, {what}", detail)
+    classes = comparison.classes
+    num_kept = sum(one.counts for one in classes)
+    if num_kept < len(classes):
+        counted += f", over the {num_kept} of {len(classes)} classes that enough of them have"
+    of = f" ({num_kept} of {len(classes)})" if num_kept < len(classes) else ""
+    sentence = f"{_named(study.name, task)}: {'. '.join([*told, counted])}."
+    return sentence, KeyFigure(
+        f"{_number(first, found[0].estimate)}{unit}", f"{first.title} of {titled(task)}{of}, {models[0]}", detail
+    )
+
+
+def _named(study: str, task: StudyTask) -> str:
+    """Name study and task, without saying twice what the study's name ends with."""
+    what, label = titled(task), TITLES.get(task.label, task.label)
+    if study.casefold().endswith(label.casefold()):
+        return study + what.removeprefix(label)
+    return f"{study}, {what}"
 
 
 def _verdict(score: Score, gap: Interval) -> str:

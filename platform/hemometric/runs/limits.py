@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from hemometric.corpus import Corpus
 from hemometric.encoders import Model
-from hemometric.runs.studies import Rows, Study
+from hemometric.runs.studies import Study
+from hemometric.runs.study_rows import Rows
 
 FEW_PATIENTS = 100
 """Below it, the interval of an AUROC of 0.8 is still about 0.2 wide (Hanley and McNeil 1982)."""

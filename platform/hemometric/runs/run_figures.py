@@ -17,8 +17,9 @@ from hemometric.learning import World
 from hemometric.runs.outcome import read_outcome, stalled_share
 from hemometric.runs.pretrain import PretrainRun, mining_feed
 from hemometric.runs.records import read_metrics
+from hemometric.runs.search import Uniform
 from hemometric.runs.trials import SCORE
-from hemometric.runs.tune import read_trials
+from hemometric.runs.tune import TuneRun, read_trials
 from hemometric.runs.words import counted
 
 NUM_TRIPLETS = 3
@@ -97,9 +98,10 @@ def tune_section(folder: Path) -> Section:
         The folder holds no finished search.
     """
     table = read_trials(folder)
+    search = decode_file(TuneRun, folder / "config.yaml").search
     trials = [
         Trial(
-            {path.rsplit(".", 1)[-1]: value for path, value in row["values"].items()},
+            {_short(path): value for path, value in row["values"].items()},
             math.nan if row[SCORE] is None else float(row[SCORE]),
             stopped_early=not row["finished"],
             name=row["trial"],
@@ -111,11 +113,19 @@ def tune_section(folder: Path) -> Section:
     ends = {"finished": num_finished, "failed": num_failed, "stopped early": len(trials) - num_finished - num_failed}
     told = ", ".join(f"{num} {end}" for end, num in ends.items() if num)
     shown = picture(
-        tuning_trials(trials, "validation loss"),
+        tuning_trials(
+            trials,
+            "validation loss",
+            logarithmic=[_short(path) for path, drawn in search.items() if isinstance(drawn, Uniform) and drawn.log],
+        ),
         alt="Validation loss of each trial against each searched parameter",
         caption=f"{len(trials)} trials: {told}. Those that finished are drawn.",
     )
     return Section("Search", (shown,))
+
+
+def _short(path: str) -> str:
+    return path.rsplit(".", 1)[-1]
 
 
 def _outcome(folder: Path, job: str) -> dict[str, Any]:

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 from pydantic import Field
 
 from hemometric.config import PLACEMENT, Config
-from hemometric.corpus import Corpus
+from hemometric.corpus import SPLITS, Corpus
 from hemometric.ecg import Float64
 from hemometric.encoders import Model
 from hemometric.errors import UsageError
 from hemometric.evaluation import AgeSexFeatures, Comparison, Probe, compare, logistic_probe, ridge_probe
+from hemometric.runs.study_rows import Rows
 from hemometric.runs.tasks import RegressionTask, ThresholdTask
-from hemometric.runs.training import check_unit
+from hemometric.runs.training import METADATA_UNITS, check_unit
 
 AGE_SEX = "age + sex"
+SEX = "sex"
 RANDOM = "random encoder + probe"
 PRETRAINED = "pretrained encoder + probe"
 TRAINED = "fine-tuned model"
@@ -30,7 +31,10 @@ TRAINED = "fine-tuned model"
 CONTROLS = (AGE_SEX, RANDOM)
 """What a system must beat: what is known without an ECG, and what an encoder gives that has learnt nothing."""
 
-TITLES = {"mpcwp_mmhg": "mPCWP", "mpap_mmhg": "mPAP", "co_l_min": "cardiac output"}
+AGE = "age_years"
+"""Of every corpus, no label: it may be estimated, and is then no control of itself."""
+
+TITLES = {"mpcwp_mmhg": "mPCWP", "mpap_mmhg": "mPAP", "co_l_min": "cardiac output", AGE: "age"}
 """How a report names the labels that this field knows; others keep their own name."""
 
 
@@ -71,37 +75,6 @@ class Study(Config):
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
-    """The recordings of a study, in one order for everything.
-
-    Attributes
-    ----------
-    table : pa.Table
-        Columns of the corpus.
-    embeddings : dict
-        From a system to float32 [n, dim].
-    estimates : float64 [n] or None
-        Of the predictor.
-    num_refused : int
-        Recordings of the corpus that are left out, because some model's preparation refused them.
-    """
-
-    table: pa.Table
-    embeddings: dict[str, npt.NDArray[np.float32]]
-    estimates: Float64 | None = None
-    num_refused: int = 0
-
-    def column(self, name: str) -> npt.NDArray[Any]:
-        """Give a column as an array."""
-        return np.asarray(self.table[name].to_pylist(), dtype=object)
-
-    def mask(self, split: str) -> npt.NDArray[np.bool_]:
-        """Say which rows lie in a split."""
-        found: npt.NDArray[np.bool_] = self.column("split") == split
-        return found
-
-
-@dataclass(frozen=True, eq=False)
 class Outcome:
     """What one task of a study gave.
 
@@ -122,32 +95,6 @@ class Outcome:
     notes: tuple[str, ...] = field(default=())
 
 
-def joined(
-    corpus: Corpus,
-    embeddings: dict[str, tuple[npt.NDArray[Any], npt.NDArray[np.float32]]],
-    estimates: tuple[npt.NDArray[Any], npt.NDArray[np.float32]] | None,
-) -> Rows:
-    """Join everything by recording id; a recording that some system refused is left out for all."""
-    table = corpus.table()
-    ids = table["recording_id"].to_pylist()
-    held = [set(found.tolist()) for found, _ in embeddings.values()]
-    held += [set(estimates[0].tolist())] if estimates is not None else []
-    keep = [position for position, name in enumerate(ids) if all(name in known for known in held)]
-    table = table.take(keep)
-    order = table["recording_id"].to_pylist()
-
-    def aligned(found: npt.NDArray[Any], values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        place = {name: position for position, name in enumerate(found.tolist())}
-        return values[[place[name] for name in order]]
-
-    return Rows(
-        table,
-        {system: aligned(*pair) for system, pair in embeddings.items()},
-        None if estimates is None else aligned(*estimates).astype(np.float64),
-        num_refused=len(ids) - len(keep),
-    )
-
-
 def labels_of(rows: Rows, task: StudyTask) -> tuple[Float64, tuple[str, ...]]:
     """Give what is to be estimated: numbers, 0/1, or a 0/1 column a code; NaN where there is no label.
 
@@ -156,7 +103,7 @@ def labels_of(rows: Rows, task: StudyTask) -> tuple[Float64, tuple[str, ...]]:
     UsageError
         Nobody carries it.
     """
-    values = rows.table[f"label.{task.label}"].to_pylist()
+    values = rows.labels(task.label)
     if task.kind == "codes":
         codes = tuple(sorted({code for found in values for code in found or ()}))
         if not codes:
@@ -170,35 +117,80 @@ def labels_of(rows: Rows, task: StudyTask) -> tuple[Float64, tuple[str, ...]]:
 
 
 def score(rows: Rows, task: StudyTask, predictor: Model | None, *, num_resamples: int, seed: int) -> Outcome:
-    """Fit probes on the training split, choose their penalty on the validation split, score on the test split."""
+    """Fit probes on the training split, choose their penalty on the validation split, score on the test split.
+
+    Raises
+    ------
+    UsageError
+        A split holds no recording, or no recording of the test split carries the label.
+    """
+    masks = {split: rows.mask(split) for split in SPLITS}
+    refuse_empty({split: int(mask.sum()) for split, mask in masks.items()})
+    train, validation, test = (masks[split] for split in SPLITS)
     labels, codes = labels_of(rows, task)
-    train, validation, test = (rows.mask(split) for split in ("train", "validation", "test"))
     if np.isnan(labels[test]).reshape(int(test.sum()), -1).any(axis=1).all():
         raise UsageError(f"tasks: no recording of the test split carries {task.label!r}; there is nothing to score")
     fit: Callable[..., Probe] = ridge_probe if task.kind == "regression" else logistic_probe
-    ages = np.asarray([np.nan if age is None else float(age) for age in rows.column("age_years")])
-    sexes = rows.column("sex")
-    simple = AgeSexFeatures.fit(ages[train], sexes[train])(ages, sexes)
-    features = {AGE_SEX: simple} | dict(rows.embeddings.items())
+    without_ecg, simple = _without_ecg(rows, task, train)
+    features = {without_ecg: simple} | dict(rows.embeddings.items())
     predicted: dict[str, Float64] = {}
-    notes: list[str] = []
+    notes = [] if without_ecg == AGE_SEX else [f"The control is {SEX} alone: age is what is estimated."]
+    rankings: list[str] = []
     for system, values in features.items():
         probe = fit(values[train], labels[train], values[validation], labels[validation], values[test])
         predicted[system] = probe.predicted
         notes += [note for note in probe.notes if note not in notes]
-    if predictor is not None and rows.estimates is not None and fits(predictor, task):
-        predicted[TRAINED] = rows.estimates[test]
+    if predictor is not None and rows.estimates is not None:
+        if fits(predictor, task):
+            predicted[TRAINED] = rows.estimates[test]
+        elif ranks(predictor, task):
+            predicted[TRAINED] = _ranked(rows.estimates[test])
+            rankings.append(TRAINED)
+            notes.append(f"The {TRAINED} estimates the number itself: its estimates are scored by their order alone.")
     kinds = {"regression": "regression", "threshold": "threshold", "codes": "multilabel"}
     comparison = compare(
         kinds[task.kind],  # type: ignore[arg-type]  # the three values of TaskKind
         labels[test],
         predicted,
         rows.column("patient")[test].astype(str),
-        controls=CONTROLS,
+        controls=(without_ecg, RANDOM),
+        classes=codes or None,
+        rankings=rankings,
         num_resamples=num_resamples,
         seed=seed,
     )
     return Outcome(task, comparison, labels[test], predicted, codes, tuple(notes))
+
+
+def _without_ecg(rows: Rows, task: StudyTask, train: npt.NDArray[np.bool_]) -> tuple[str, Float64]:
+    """Give the control that needs no ECG, by its name, and its features [n, 4]; age never stands for itself."""
+    ages = np.asarray([np.nan if age is None else float(age) for age in rows.column(AGE)])
+    sexes = rows.column("sex")
+    if task.label == AGE:
+        ages = np.full_like(ages, np.nan)
+    return SEX if task.label == AGE else AGE_SEX, AgeSexFeatures.fit(ages[train], sexes[train])(ages, sexes)
+
+
+def _ranked(estimates: Float64) -> Float64:
+    """Give the rank of each estimate [n] among all, in (0, 1]; equal ones share theirs."""
+    _, places, counts = np.unique(estimates, return_inverse=True, return_counts=True)
+    return np.asarray(np.cumsum(counts)[places] / len(estimates), dtype=np.float64)
+
+
+def refuse_empty(recordings: Mapping[str, int]) -> None:
+    """Refuse to score where a split has no recording.
+
+    Raises
+    ------
+    UsageError
+        It names the split.
+    """
+    needed = {"train": "fit probes on", "validation": "choose their penalty on", "test": "score"}
+    for split, use in needed.items():
+        if not recordings[split]:
+            raise UsageError(
+                f"the {split} split is empty, so there is nothing to {use}; ingest more patients, or set ingest.split"
+            )
 
 
 def titled(task: StudyTask) -> str:
@@ -216,19 +208,29 @@ def fits(model: Model, task: StudyTask) -> bool:
     return task.kind != "threshold" or model.task.threshold == task.threshold
 
 
+def ranks(model: Model, task: StudyTask) -> bool:
+    """Whether a model's head estimates the number that a task compares with a threshold: its order is a score too."""
+    return task.kind == "threshold" and fits(model, RegressionTask(label=task.label, unit=task.unit))
+
+
 def check(study: Study, corpus: Corpus, predictor: Model | None) -> None:
     """Refuse a study that could not be scored, before anything is embedded for it.
 
     Raises
     ------
     UsageError
-        The corpus lacks a label, holds it as another kind, or the predictor estimates what no task asks for.
+        A split is empty; the corpus lacks a label or holds it as another kind; the predictor estimates what no task
+        asks for.
     """
+    refuse_empty({split: corpus.manifest.counts.splits[split].recordings for split in SPLITS})
     for task in study.tasks:
+        if task.label in METADATA_UNITS and task.kind != "codes":
+            check_unit(task.label, METADATA_UNITS[task.label], task.unit)
+            continue
         label = corpus.manifest.label(task.label)
         if label is None:
-            known = ", ".join(found.name for found in corpus.manifest.labels)
-            raise UsageError(f"tasks: the corpus has no label {task.label!r}; it has: {known or 'none'}")
+            known = ", ".join([*(found.name for found in corpus.manifest.labels), *METADATA_UNITS])
+            raise UsageError(f"tasks: the corpus has no label {task.label!r}; it has: {known}")
         if (label.kind == "codes") != (task.kind == "codes"):
             fitting = "codes" if label.kind == "codes" else "regression or threshold"
             raise UsageError(f"tasks: label {task.label!r} holds {label.kind}, for a task of kind {fitting}")
@@ -237,7 +239,7 @@ def check(study: Study, corpus: Corpus, predictor: Model | None) -> None:
     if predictor is not None:
         if predictor.task is None:
             raise UsageError(f"predictor {study.predictor} has no head; fine-tune or tune one")
-        if not any(fits(predictor, task) for task in study.tasks):
+        if not any(fits(predictor, task) or ranks(predictor, task) for task in study.tasks):
             raise UsageError(
                 f"predictor {study.predictor} gives {predictor.task.meaning}, which is none of the tasks; add that task"
             )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from sklearn.decomposition import PCA
 
 from hemometric import evaluation
@@ -94,6 +95,11 @@ def test_loss_curves_mark_the_best_validation_step():
     assert "best 0.75 at step 30" in words(
         loss_curves([], [(10, 0.5), (30, 0.75)], validation_label="AUROC", lower_is_better=False)
     )
+    assert figure.axes[0].get_ylabel() == "loss", "both are drawn on it"
+    assert figure.axes[0].get_legend() is None, "it would lie on the curves"
+    FigureCanvasAgg(figure).draw()
+    legend = figure.legends[0].get_window_extent()
+    assert not legend.overlaps(figure.axes[0].get_window_extent())
     running_mean = figure.axes[0].lines[1].get_ydata()
     np.testing.assert_allclose(running_mean, 1.0)
 
@@ -124,7 +130,8 @@ def test_nothing_recorded_is_said():
 
 
 def test_tuning_trials_have_a_panel_for_each_parameter_and_one_best():
-    figure = tuning_trials(trials(), "RMSE")
+    assert {axes.get_xscale() for axes in tuning_trials(trials(), "RMSE").axes} == {"linear"}
+    figure = tuning_trials(trials(), "RMSE", logarithmic=["alpha", "dim"])
     assert [axes.get_xlabel() for axes in figure.axes] == ["margin", "alpha", "dim"]
     assert [axes.get_xscale() for axes in figure.axes] == ["linear", "log", "linear"]
     assert [tick.get_text() for tick in figure.axes[2].get_xticklabels()] == ["32", "64"]

@@ -9,9 +9,9 @@ from sklearn import metrics
 
 from hemometric.evaluation.scores import (
     BINARY_SCORES,
+    MULTILABEL_SCORES,
     REGRESSION_SCORES,
     binary_scores,
-    multilabel_macro_auroc,
     multilabel_scores,
     regression_scores,
     roc_points,
@@ -104,10 +104,22 @@ def test_macro_auroc_skips_labels_of_one_class():
     probability = rng.random((80, 4))
     expected = metrics.roc_auc_score(true[:, [0, 1, 3]], probability[:, [0, 1, 3]], average="macro")
     true[:, 2] = 1.0
-    assert multilabel_macro_auroc(true, probability) == pytest.approx(expected)
+    assert multilabel_scores(true, probability)["macro_auroc"] == pytest.approx(expected)
     scores = multilabel_scores(np.zeros((5, 2)), np.full((5, 2), 0.5))
     assert math.isnan(scores["macro_auroc"])
     assert scores.reasons == {"macro_auroc": "no label has both classes"}
+
+
+def test_macro_auroc_is_of_the_same_labels_in_every_resample():
+    rng = np.random.default_rng(3)
+    true = rng.integers(0, 2, (20, 3)).astype(float)
+    true[:, 2] = np.arange(20) == 0
+    probability = rng.random((20, 3))
+    without = np.ones((2, 20))
+    without[1, 0] = 0.0  # the only positive of the third label is not drawn
+    whole, lacking = MULTILABEL_SCORES[0].weighted(true, probability, without)
+    assert whole == pytest.approx(metrics.roc_auc_score(true, probability, average="macro"))
+    assert math.isnan(lacking), "the mean over two of three labels is another quantity"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 
+from hemometric.evaluation.classes import class_table
 from hemometric.evaluation.intervals import bootstrap, paired_difference
 from hemometric.evaluation.report import Interval
 from hemometric.evaluation.scores import BINARY_SCORES, REGRESSION_SCORES
@@ -57,8 +58,74 @@ def test_threshold_and_multilabel():
         num_resamples=20,
     )
     assert found.row("model").scores["macro_auroc"].estimate > 0.85
+    assert [one.name for one in found.classes if one.counts] == ["label 0", "label 1"]
     assert found.controls == ()
     assert found.strongest_control() is None
+
+
+def test_a_class_of_few_patients_is_counted_and_left_out_of_the_macro_score():
+    rng = np.random.default_rng(5)
+    patients = np.array([f"p{i}" for i in range(20)] + ["p0"] * 4)
+    true = (rng.random((24, 3)) < 0.5).astype(float)
+    true[:, 2] = 0.0
+    true[[0, 20, 21, 22, 23], 2] = 1.0  # five recordings, and all of one patient
+    probability = rng.random((24, 3))
+    arguments = {"num_resamples": 200, "seed": 1}
+    names = ["CD", "MI", "HYP"]
+    found = compare("multilabel", true, {"model": probability}, patients, classes=names, **arguments)
+    macro = found.row("model").scores["macro_auroc"]
+    of_two = compare(
+        "multilabel", true[:, :2], {"model": probability[:, :2]}, patients, classes=["CD", "MI"], **arguments
+    )
+    assert macro == of_two.row("model").scores["macro_auroc"]
+    hyp = found.classes[2]
+    assert (hyp.num_positive, hyp.num_positive_patients, hyp.num_negative_patients) == (5, 1, 19)
+    assert not hyp.counts
+    assert hyp.aurocs == {}
+    note = next(note for note in found.notes() if note.startswith("Left out of the macro AUROC, for fewer than 5 test"))
+    assert note.endswith(": HYP (1 with it, 19 without).")
+    assert not any("Left out" in note for note in of_two.notes())
+    alone = compare("threshold", true[:, 0], {"model": probability[:, 0]}, patients, **arguments)
+    assert found.classes[0].aurocs["model"] == alone.row("model").scores["auroc"]
+    assert macro.estimate == pytest.approx(np.mean([found.flat()[f"model/auroc_{name}"] for name in ("CD", "MI")]))
+    assert "model/auroc_HYP" not in found.flat()
+    table = class_table(found.classes, ["model"], "One by one")
+    assert [row[:3] for row in table.rows][2] == ("HYP", 5, 1)
+    assert table.rows[2][3] is None
+    assert table.rows[0][3] == found.classes[0].aurocs["model"]
+
+
+def test_resamples_without_a_class_are_undefined_and_counted():
+    patients, true, _ = cohort()
+    rare = (np.arange(80) < 10).astype(float)  # five patients of forty
+    probability = np.random.default_rng(0).random((80, 2))
+    both = np.stack([true > 16, rare], axis=1)
+    found = compare("multilabel", both, {"model": probability}, patients, num_resamples=1000)
+    num = found.row("model").scores["macro_auroc"].num_undefined
+    assert 0 < num < 20
+    assert any(note.startswith(f"{num} of 1,000 resamples lack positives or negatives") for note in found.notes())
+
+
+def test_no_class_with_enough_patients_has_a_reason_and_no_crash():
+    patients, true, _ = cohort()
+    few = compare("multilabel", (true > 1e9)[:, None], {"model": np.full((80, 1), 0.5)}, patients, num_resamples=5)
+    assert few.row("model").scores["macro_auroc"].reason == "no class has enough patients"
+    with pytest.raises(ValueError, match="1 names for 2 classes"):
+        compare("multilabel", np.zeros((80, 2)), {"model": np.zeros((80, 2))}, patients, classes=["A"])
+
+
+def test_a_ranking_is_scored_by_its_order_alone():
+    patients, true, predicted = cohort()
+    values = {"model": 1 / (1 + np.exp(18 - predicted["model"])), "age + sex": np.full(80, 0.4)}
+    found = compare("threshold", true > 18, values, patients, controls=["age + sex"], rankings=["model"])
+    plain = compare("threshold", true > 18, values, patients, controls=["age + sex"])
+    for name in ("auroc", "auprc"):
+        assert found.row("model").scores[name] == plain.row("model").scores[name]
+    brier = found.row("model").scores["brier"]
+    assert math.isnan(brier.estimate)
+    assert brier.reason == "a ranking is no probability"
+    assert math.isnan(found.row("model").differences["age + sex"]["brier"].estimate)
+    assert found.row("age + sex") == plain.row("age + sex")
 
 
 def test_one_class_only_gives_reasons_and_no_crash():

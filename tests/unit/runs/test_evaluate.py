@@ -154,7 +154,7 @@ def test_again_it_gives_the_same_without_embedding_again(finished: Any) -> None:
     html, scores = (out / "report.html").read_bytes(), (out / "scores.json").read_bytes()
     stamps = {path: path.stat().st_mtime_ns for path in out.rglob("*.parquet")}
     assert len(stamps) > 6
-    assert evaluate.run(config) == lines
+    assert evaluate.run(config) == [f"{out} is finished already; nothing to do", *lines]
     assert (out / "scores.json").read_bytes() == scores
     assert (out / "report.html").read_bytes() == html
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*.parquet")} == stamps

@@ -10,7 +10,7 @@ import pytest
 
 from hemometric.evaluation import compare
 from hemometric.runs.headlines import headline
-from hemometric.runs.studies import AGE_SEX, CONTROLS, PRETRAINED, RANDOM, TRAINED, Outcome, Study
+from hemometric.runs.studies import AGE_SEX, CONTROLS, PRETRAINED, RANDOM, TRAINED, CodesTask, Outcome, Study
 from hemometric.runs.tasks import RegressionTask, ThresholdTask
 
 MMHG = RegressionTask(label="mpcwp_mmhg", unit="mmHg")
@@ -52,6 +52,7 @@ def test_the_stronger_control_is_named_and_not_the_one_that_flatters() -> None:
         "Scored on 300 recordings of 300 test patients."
     )
     assert key.value == f"{ours.estimate:.2f} mmHg"
+    assert key.label == "RMSE of mPCWP, fine-tuned model"
     assert key.detail.endswith(f"; strongest control {theirs.estimate:.2f}")
 
 
@@ -79,6 +80,32 @@ def test_the_stronger_control_is_named_and_not_the_one_that_flatters() -> None:
 )
 def test_only_a_whole_interval_beyond_zero_beats(task: Any, errors: dict[str, float], verdict: str) -> None:
     assert verdict in headline(STUDY, outcome(errors, task), {})[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "begins"),
+    [
+        ("Synthetic mPCWP", MMHG, "Synthetic mPCWP: the "),
+        ("Synthetic mPCWP", ABOVE, "Synthetic mPCWP > 18 mmHg: the "),
+        ("Cohort", ABOVE, "Cohort, mPCWP > 18 mmHg: the "),
+    ],
+)
+def test_a_study_named_after_its_task_does_not_say_it_twice(name: str, task: Any, begins: str) -> None:
+    named = STUDY.model_copy(update={"name": name})
+    assert headline(named, outcome({AGE_SEX: 8, RANDOM: 4, PRETRAINED: 5.5}, task), {})[0].startswith(begins)
+
+
+def test_a_macro_score_says_of_how_many_classes_it_is() -> None:
+    random = np.random.default_rng(0)
+    truth = np.stack([np.arange(60) % 2, np.arange(60) % 3 == 0, np.arange(60) < 2], axis=1).astype(float)
+    guessed = {name: random.random((60, 3)) for name in (AGE_SEX, RANDOM, PRETRAINED)}
+    patients = [f"p{n}" for n in range(60)]
+    comparison = compare("multilabel", truth, guessed, patients, controls=CONTROLS, classes=["A", "B", "C"])
+    found = Outcome(CodesTask(label="superclasses"), comparison, truth, guessed, ("A", "B", "C"))
+    sentence, key = headline(STUDY.model_copy(update={"name": "PTB-XL superclasses"}), found, {})
+    assert sentence.startswith("PTB-XL superclasses: the pretrained encoder + probe ")
+    assert sentence.endswith(" of 60 test patients, over the 2 of 3 classes that enough of them have.")
+    assert key.label == "Macro AUROC of superclasses (2 of 3), pretrained encoder + probe"
 
 
 def test_what_is_undefined_is_said_with_its_reason() -> None:

@@ -11,24 +11,25 @@ import pyarrow as pa
 import pytest
 from sklearn import metrics as sk
 
-from hemometric.corpus import open_corpus
+from hemometric.corpus import Corpus, open_corpus
 from hemometric.encoders import load
 from hemometric.errors import UsageError
 from hemometric.runs.studies import (
     AGE_SEX,
     PRETRAINED,
     RANDOM,
+    SEX,
     TRAINED,
     CodesTask,
-    Rows,
     Study,
     check,
     fits,
-    joined,
     labels_of,
+    ranks,
     read_reachable,
     score,
 )
+from hemometric.runs.study_rows import Rows, joined
 from hemometric.runs.tasks import RegressionTask, ThresholdTask
 
 NUM = 150
@@ -131,6 +132,61 @@ def test_a_fine_tuned_model_is_scored_where_it_fits(rows: Rows, estimator: Path)
     assert outcome.comparison.row(TRAINED).scores["rmse"].estimate == pytest.approx(1.0)
 
 
+def test_a_fine_tuned_regression_is_ranked_for_a_threshold(rows: Rows, estimator: Path) -> None:
+    model = load(estimator)
+    above = ThresholdTask(label="mpcwp_mmhg", unit="mmHg", threshold=18.0)
+    assert ranks(model, above)
+    assert not ranks(model, THRESHOLD)
+    assert not ranks(model, RegressionTask(label="mpcwp_mmhg", unit="mmHg"))
+    named = rows.table.rename_columns([name.replace("label.p", "label.mpcwp_mmhg") for name in rows.table.column_names])
+    assert rows.estimates is not None
+    noisy = np.round(rows.estimates + np.random.default_rng(0).normal(0, 6, NUM))  # with ties
+    outcome = score(Rows(named, rows.embeddings, noisy), above, model, num_resamples=100, seed=0)
+    known = ~np.isnan(outcome.truth)
+    found = outcome.comparison.row(TRAINED).scores
+    truth, estimates = outcome.truth[known], noisy[rows.mask("test")][known]
+    assert found["auroc"].estimate == pytest.approx(sk.roc_auc_score(truth, estimates))
+    assert found["auprc"].estimate == pytest.approx(sk.average_precision_score(truth, estimates))
+    assert np.isnan(found["brier"].estimate)
+    assert any("by their order alone" in note for note in outcome.notes)
+
+
+@pytest.mark.parametrize(
+    "task", [RegressionTask(label="age_years", unit="years"), ThresholdTask(label="age_years", threshold=65.0)]
+)
+def test_age_is_estimated_without_age_as_its_own_control(line: Any, rows: Rows, encoder: Path, task: Any) -> None:
+    check(study(line, encoder, task), open_corpus(line.labelled), None)
+    outcome = score(rows, task, None, num_resamples=100, seed=0)
+    assert outcome.comparison.controls == (SEX, RANDOM)
+    assert list(outcome.predicted) == [SEX, RANDOM, PRETRAINED]
+    sexes = rows.column("sex")[rows.mask("test")]
+    assert len({(sex, value) for sex, value in zip(sexes, outcome.predicted[SEX], strict=True)}) <= 3
+    assert outcome.notes[0] == "The control is sex alone: age is what is estimated."
+    assert np.isnan(outcome.truth).sum() == sum(age is None for age in rows.column("age_years")[rows.mask("test")])
+
+
+def test_age_has_its_unit(line: Any, encoder: Path) -> None:
+    with pytest.raises(UsageError, match="unit 'months': the corpus holds 'age_years' in years; write that"):
+        check(study(line, encoder, RegressionTask(label="age_years", unit="months")), open_corpus(line.labelled), None)
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_an_empty_split_is_one_sentence(line: Any, rows: Rows, encoder: Path, split: str) -> None:
+    kept = np.flatnonzero(~rows.mask(split))
+    some = Rows(rows.table.take(kept), {name: values[kept] for name, values in rows.embeddings.items()})
+    sentence = f"the {split} split is empty, so there is nothing to"
+    for task in (REGRESSION, CODES):
+        with pytest.raises(UsageError, match=sentence):
+            score(some, task, None, num_resamples=100, seed=0)
+    corpus = open_corpus(line.labelled)
+    counts = corpus.manifest.counts
+    none = counts.splits[split].model_copy(update={"recordings": 0})  # type: ignore[index]
+    emptied = counts.model_copy(update={"splits": {**counts.splits, split: none}})
+    bare = Corpus(corpus.path, corpus.manifest.model_copy(update={"counts": emptied}), corpus.hash)
+    with pytest.raises(UsageError, match=sentence):
+        check(study(line, encoder, RegressionTask(label="mpcwp_mmhg")), bare, None)
+
+
 def test_no_label_in_the_test_split_is_refused(rows: Rows) -> None:
     held = rows.table["label.p"].to_pylist()[:110] + [None] * 40
     none = Rows(rows.table.set_column(5, "label.p", pa.array(held)), rows.embeddings)
@@ -170,7 +226,7 @@ def study(line: Any, encoder: Path, *tasks: Any, predictor: Path | None = None) 
 @pytest.mark.parametrize(
     ("task", "sentence"),
     [
-        (RegressionTask(label="mpcwp"), "the corpus has no label 'mpcwp'; it has: mpcwp_mmhg"),
+        (RegressionTask(label="mpcwp"), "the corpus has no label 'mpcwp'; it has: mpcwp_mmhg, age_years"),
         (CodesTask(label="mpcwp_mmhg"), "label 'mpcwp_mmhg' holds number, for a task of kind regression or threshold"),
     ],
 )
@@ -190,8 +246,10 @@ def test_a_predictor_that_no_task_asks_for_is_refused(line: Any, encoder: Path, 
     above = ThresholdTask(label="mpcwp_mmhg", threshold=18.0)
     corpus = open_corpus(line.labelled)
     check(study(line, encoder, ours, above, predictor=estimator), corpus, load(estimator))
+    check(study(line, encoder, above, predictor=estimator), corpus, load(estimator))  # by its order
+    age = RegressionTask(label="age_years", unit="years")
     with pytest.raises(UsageError, match="which is none of the tasks; add that task"):
-        check(study(line, encoder, above, predictor=estimator), corpus, load(estimator))
+        check(study(line, encoder, age, predictor=estimator), corpus, load(estimator))
     with pytest.raises(UsageError, match="has no head"):
         check(study(line, encoder, ours, predictor=encoder), corpus, load(encoder))
 

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from hemometric.ecg import Float64
 from hemometric.evaluation.figures.style import (
     BLUE,
     HAIRLINE,
     INK,
-    MUTED,
     SMALL_PT,
     VERMILLION,
-    add_legend,
     dress,
     label,
     minus,
@@ -28,6 +27,7 @@ from hemometric.evaluation.figures.style import (
 )
 
 _MOST_PLACES = 6
+_TICKS_OF_A_DECADE = ((1.0, 1.5, 2.0, 3.0, 5.0, 7.0), (1.0, 2.0, 5.0), (1.0,))
 
 Point = tuple[int, float]
 """(step, value)."""
@@ -116,11 +116,12 @@ def loss_curves(
         label(axes, y=train_label)
         label(validation_axes, y=validation_label)
         validation_axes.sharex(axes)
-        add_legend(validation_axes)
     else:
-        label(axes, y=train_label if len(steps) else validation_label)
+        both = len(steps) and len(validation_steps)
+        label(axes, y="loss" if both else train_label if len(steps) else validation_label)
     label(validation_axes, x="step")
-    add_legend(axes)
+    # Above the axes, where no curve is.
+    figure.legend(loc="outside upper left", ncols=3, fontsize=SMALL_PT, labelcolor=INK, frameon=False)
     return figure
 
 
@@ -130,6 +131,7 @@ def tuning_trials(
     *,
     lower_is_better: bool = True,
     parameters: Sequence[str] | None = None,
+    logarithmic: Collection[str] = (),
 ) -> Figure:
     """Draw the score of each trial against each searched parameter, a panel each; the best trial is marked.
 
@@ -139,8 +141,9 @@ def tuning_trials(
     score_label : str
         Name and unit of the score, such as ``validation RMSE (mmHg)``.
     parameters : sequence of str, optional
-        Which parameters, in which order; all of them otherwise. Numbers that span more than a factor of 20 get a
-        logarithmic axis, choices and a few whole numbers a place each.
+        Which parameters, in which order; all of them otherwise. Choices and a few whole numbers get a place each.
+    logarithmic : collection of str
+        Parameters that were searched evenly over their logarithm, and are drawn so.
     """
     scored = [trial for trial in trials if math.isfinite(trial.score)]
     names = (
@@ -161,7 +164,7 @@ def tuning_trials(
         if position >= len(names):
             axes.set_axis_off()
             continue
-        _draw_parameter(axes, names[position], scored, best)
+        _draw_parameter(axes, names[position], scored, best, is_log=names[position] in logarithmic)
         if position % num_columns:
             axes.sharey(all_axes[position - position % num_columns])
             axes.tick_params(labelleft=False)
@@ -172,7 +175,7 @@ def tuning_trials(
     return figure
 
 
-def _draw_parameter(axes: Axes, name: str, scored: Sequence[Trial], best: Trial) -> None:
+def _draw_parameter(axes: Axes, name: str, scored: Sequence[Trial], best: Trial, *, is_log: bool) -> None:
     dress(axes)
     with_it = [trial for trial in scored if name in trial.parameters]
     values = [trial.parameters[name] for trial in with_it]
@@ -214,9 +217,13 @@ def _draw_parameter(axes: Axes, name: str, scored: Sequence[Trial], best: Trial)
             label=f"best ({best.score:.3g})",
             zorder=4,
         )
-    if continuous and min(numbers) > 0 and max(numbers) > 20 * min(numbers):
+    if continuous and is_log and min(numbers) > 0:
         axes.set_xscale("log")
-        axes.tick_params(which="minor", colors=MUTED)
+        # Few trials may lie within a fraction of a decade, where ticks at its powers alone would be one or none.
+        spread = max(numbers) / min(numbers)
+        axes.xaxis.set_major_locator(LogLocator(subs=_TICKS_OF_A_DECADE[(spread > 5) + (spread > 50)]))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.xaxis.set_minor_locator(NullLocator())
     label(axes, x=name)
 
 
