@@ -20,6 +20,7 @@ from hemometric.corpus.shards import write_shard
 from hemometric.corpus.units import stage_unit
 from hemometric.runs.base import Workers
 from hemometric.runs.pace import Pace
+from hemometric.runs.words import counted
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -83,7 +84,8 @@ def _stage(plan: IngestPlan, mapped: Map) -> None:
 def summary(manifest: Manifest) -> list[str]:
     """Say what a corpus holds, in a few lines."""
     counts = manifest.counts
-    lines = [f"{counts.accepted} of {counts.found} recordings accepted, in {len(manifest.shards)} shards"]
+    found = counted(counts.found, "recording")
+    lines = [f"{counts.accepted} of {found} accepted, in {counted(len(manifest.shards), 'shard')}"]
     if counts.rejected:
         reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(counts.rejected.items()))
         lines.append(f"refused: {reasons} (see quarantine.parquet)")
