@@ -58,6 +58,8 @@ class TrackingConfig(Config):
     def _is_an_address(cls, uri: str | None) -> str | None:
         if uri is not None and urlsplit(uri).scheme.partition("+")[0] not in _SCHEMES:
             raise ValueError("give an MLflow address, such as http://host:5000 or sqlite:///mlflow.db")
+        if uri is not None and "\0" in uri:
+            raise ValueError("it holds a NUL character; leave that out")
         return uri
 
     def address(self, folder: Path) -> str:
@@ -209,9 +211,11 @@ def open_tracker(
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     from mlflow import MlflowClient
+    from mlflow.store.db import utils as databases
 
+    databases.MAX_RETRY_COUNT = 1  # ten tries, each twice as long after the last, would hold a run up for minutes
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
 
     def find() -> tuple[MlflowClient, str]:
         folder.mkdir(parents=True, exist_ok=True)

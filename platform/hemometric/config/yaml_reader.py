@@ -119,7 +119,7 @@ def read_text(path: Path) -> str:
     UsageError
         It does not exist, is a folder, or is not text.
     """
-    if not path.is_file():
+    if path.is_dir() or not path.exists():  # a pipe such as <(…) can be read too
         kind = "is a folder" if path.is_dir() else "does not exist"
         raise UsageError(f"config {path} {kind}; give a YAML file such as those under configs/")
     try:

@@ -11,11 +11,12 @@ from hemometric.encoders.head import Head, HeadConfig
 from hemometric.encoders.model import Model
 from hemometric.encoders.model_folder import load, save
 from hemometric.encoders.norm import GlobalBatchNorm1d, NormKind, build_norm
-from hemometric.encoders.resnet1d import EncoderConfig, ResNet1dConfig
+from hemometric.encoders.resnet1d import MAX_EMBEDDING_DIM, EncoderConfig, ResNet1dConfig
 from hemometric.encoders.task import Task
 from hemometric.encoders.transfer import load_trunk
 
 __all__ = [
+    "MAX_EMBEDDING_DIM",
     "Description",
     "Encoder",
     "EncoderConfig",

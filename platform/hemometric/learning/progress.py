@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol, TextIO
 
 from rich.console import Console
@@ -111,11 +112,18 @@ class JsonLinesProgress:
             "ecg_per_s": round(ecg_per_s, 1),
             "time_left_s": round(time_left_s, 1),
         }
-        self._stream.write(json.dumps(line) + "\n")
-        self._stream.flush()
+        tell(line, self._stream)
 
     def close(self) -> None:
         """Nothing is open."""
+
+
+def tell(line: Mapping[str, object], stream: TextIO | None = None) -> None:
+    """Write one JSON object a line to `stream` (stderr); that nobody reads it any more is no reason to end a run."""
+    stream = stream or sys.stderr
+    with contextlib.suppress(OSError, ValueError):
+        stream.write(json.dumps(line) + "\n")
+        stream.flush()
 
 
 def progress_on(title: str, stream: TextIO | None = None) -> Progress:

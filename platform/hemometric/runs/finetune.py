@@ -14,7 +14,17 @@ from pydantic import Field
 from hemometric.config import PLACEMENT, Config
 from hemometric.corpus import Cache
 from hemometric.ecg import Float64
-from hemometric.encoders import EncoderConfig, HeadConfig, Model, ResNet1dConfig, Task, load, load_trunk, save
+from hemometric.encoders import (
+    MAX_EMBEDDING_DIM,
+    EncoderConfig,
+    HeadConfig,
+    Model,
+    ResNet1dConfig,
+    Task,
+    load,
+    load_trunk,
+    save,
+)
 from hemometric.errors import IntegrityError, UsageError
 from hemometric.learning import Learner, World, progress_on
 from hemometric.objectives import SupervisedObjective
@@ -52,7 +62,7 @@ class SupervisedRun(TrainingRun):
 
     model: Annotated[Path | None, PLACEMENT] = None
     encoder: EncoderConfig = ResNet1dConfig()
-    embedding_dim: int | None = Field(default=None, ge=2)
+    embedding_dim: int | None = Field(default=None, ge=2, le=MAX_EMBEDDING_DIM)
     freeze: bool = False
     head: HeadConfig = HeadConfig()
     task: TaskConfig = RegressionTask(label="mpcwp_mmhg", unit="mmHg")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Column
 
-from hemometric.learning.progress import as_clock
+from hemometric.learning.progress import as_clock, tell
 
 INTERVAL_S = 10.0
 
@@ -77,8 +76,7 @@ class Display:
             self._bar.update(self._bar.task_ids[0], completed=done + min(partly, 0.999), told=told)
         elif is_news or now_s - self._told_s >= INTERVAL_S:
             self._told_s = now_s
-            sys.stderr.write(json.dumps({"run": self._title, "done": done, "total": self._total, **facts}) + "\n")
-            sys.stderr.flush()
+            tell({"run": self._title, "done": done, "total": self._total, **facts})
 
 
 class Pace:

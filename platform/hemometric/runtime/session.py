@@ -96,6 +96,8 @@ def session(*, num_cpus: float | None = None, address: str | None = None) -> Ite
                 )
             else:
                 ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
+        except SystemExit as stop:  # while it starts, Ray answers SIGTERM by ending the process with its number
+            raise (KeyboardInterrupt if stop.code == signal.SIGTERM else stop) from None
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
             hint = "; is the token right (RAY_AUTH_MODE=token, RAY_AUTH_TOKEN_PATH)?" if address else ""
             raise ClusterError(f"no Ray session could be opened ({type(error).__name__}){hint}") from error

@@ -11,7 +11,8 @@ import pytest
 import typer
 
 from hemometric import __version__
-from hemometric.cli import JOBS, app, decode_job, guarded, launch
+from hemometric.cli import app, guarded
+from hemometric.cli.commands import JOBS, decode_job, launch
 from hemometric.config import fingerprint
 from hemometric.errors import HemometricError, UsageError
 from hemometric.runs import catalogue
@@ -151,7 +152,7 @@ def test_an_error_is_one_line_and_its_code(kind: type[HemometricError], capsys: 
             2,
             "hemometric: a file or folder cannot be used (Permission denied); --debug says which\n",
         ),
-        (MemoryError(), 5, "hemometric: no memory left; take smaller batches or fewer workers\n"),
+        (MemoryError(), 5, "hemometric: no memory left; take smaller batches, a smaller model or fewer workers\n"),
     ],
 )
 def test_anything_else_is_one_line_too(error: BaseException, code: int, told: str, capsys: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -266,7 +267,7 @@ def test_the_database_of_a_run_lies_in_its_folder(tmp_path: Path) -> None:
 def test_nothing_is_said_while_tables_are_made(store: Path, caplog: Any) -> None:
     opened(store, "quiet")
     assert not [record for record in caplog.records if record.name.startswith(("mlflow", "alembic"))]
-    assert logging.getLogger("mlflow").level == logging.WARNING
+    assert logging.getLogger("mlflow").level == logging.ERROR
 
 
 def test_a_folder_with_an_odd_name_holds_its_database(store: Path, tmp_path: Path) -> None:
@@ -282,3 +283,14 @@ def test_a_folder_with_an_odd_name_holds_its_database(store: Path, tmp_path: Pat
     assert run_id_of(tracker) == opened(store, "odd").run_id
     assert [path.name for path in folder.iterdir()] == ["mlflow.db"]
     assert [path.name for path in tmp_path.iterdir()] == [folder.name]
+
+
+def test_a_database_that_cannot_be_opened_holds_nobody_up(tmp_path: Path) -> None:
+    """MLflow itself tries ten times, for more than a minute."""
+    (tmp_path / "m.db").mkdir()
+    config = TrackingConfig(uri=f"sqlite:///{tmp_path / 'm.db'}")
+    began_s = time.monotonic()
+    tracker = open_tracker(config, tmp_path / "run", identity="a", name="run")
+    tracker.metrics({"loss": 1.0}, 1)
+    tracker.finish("finished")
+    assert time.monotonic() - began_s < 60

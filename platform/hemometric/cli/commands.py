@@ -1,21 +1,18 @@
-"""`hemometric …`: thin commands over `runs` and `runtime`; whatever goes wrong is one sentence and an exit code."""
+"""The commands: each decodes a config and hands it to `runs` or `runtime`."""
 
 from __future__ import annotations
 
-import errno
 import importlib
 import json
-import signal
-import sys
-import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 
 from hemometric import __version__
-from hemometric.errors import HemometricError, UsageError
+from hemometric.cli.ends import say
+from hemometric.errors import UsageError
 
 JOBS = ("ingest", "neighbours", "pretrain", "finetune", "tune", "embed", "predict", "evaluate")
 
@@ -40,45 +37,6 @@ Out = Annotated[Path | None, typer.Option(help="Folder to write.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the whole traceback of an error.")]
 
 
-def main(argv: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line; never returns."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    debug = "--debug" in arguments
-    # A batch system's polite end is an interruption like Ctrl-C: what can be saved is saved, the code is 130.
-    signal.signal(signal.SIGTERM, _interrupt)
-    sys.exit(guarded(lambda: app(args=[a for a in arguments if a != "--debug"], standalone_mode=False), debug=debug))
-
-
-def guarded(action: Callable[[], Any], *, debug: bool = False) -> int:
-    """Run an action and turn its end into an exit code, its error into one sentence on stderr."""
-    try:
-        result = action()
-    except HemometricError as error:
-        return _report(error, str(error), error.exit_code, debug)
-    except typer.Exit as stop:
-        return int(stop.exit_code)
-    except (typer.Abort, KeyboardInterrupt) as error:
-        return _report(error, "interrupted; the same command goes on where it stopped", 130, debug)
-    except MemoryError as error:
-        return _report(error, "no memory left; take smaller batches or fewer workers", 5, debug)
-    except OSError as error:
-        # What reads and writes names its own files; here a name could be a patient's, so only --debug shows it.
-        reason = error.strerror or type(error).__name__
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            return _report(error, f"no room left on the disk ({reason}); free some", 5, debug)
-        return _report(error, f"a file or folder cannot be used ({reason}); --debug says which", 2, debug)
-    except Exception as error:  # noqa: BLE001 - the last resort of a command line
-        if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # click's own usage errors
-            return _report(error, f"{error.format_message().rstrip('.')} (see --help)", UsageError.exit_code, debug)
-        return _report(error, f"unexpected {type(error).__name__}; run again with --debug to see where", 1, debug)
-    return result if isinstance(result, int) else 0
-
-
-def run_job(job: str) -> NoReturn:
-    """Run one job from a script under jobs/: ``--config FILE`` and overrides come from the command line."""
-    main([job, *sys.argv[1:]])
-
-
 def decode_job(job: str, config: Path | None, overrides: Sequence[str], fields: dict[str, Any]) -> Any:
     """Read the config of a job from a file, named options and overrides; the later ones win."""
     from hemometric.config import decode
@@ -100,7 +58,7 @@ def launch(job: str, config: Any) -> None:
     room = "runs" if config.workers == 0 else "runtime"
     summary = importlib.import_module(f"hemometric.{room}.{job}").run(with_absolute_paths(config))
     for line in summary:
-        typer.echo(line)
+        say(line)
 
 
 @app.command(epilog="Example: hemometric ingest ptbxl/records500 --out corpus --table ptbxl/ptbxl_database.csv")
@@ -127,7 +85,7 @@ def verify(corpus: Annotated[Path, typer.Argument(help="Folder of a corpus.")], 
     from hemometric.runs.inspect import verify_corpus
 
     for line in verify_corpus(corpus):
-        typer.echo(line)
+        say(line)
 
 
 @app.command(epilog="Example: hemometric inspect corpus --draw first --out page.png")
@@ -141,7 +99,7 @@ def inspect(
     from hemometric.runs.inspect import inspect_corpus
 
     for line in inspect_corpus(corpus, draw=draw, out=out):
-        typer.echo(line)
+        say(line)
 
 
 @app.command(epilog="Example: hemometric synthesise --out cohort num_patients=500 seed=7")
@@ -155,7 +113,7 @@ def synthesise(
     from hemometric.runs import synthesise as run
 
     for line in run.run(decode_job("synthesise", config, overrides or [], {"out": out})):
-        typer.echo(line)
+        say(line)
 
 
 _CONFIG_JOBS = {
@@ -232,7 +190,7 @@ def submit(
     decoded = decode_job(job, config, overrides or [], {})
     from hemometric.runtime.submit import submit as send
 
-    send(job, decoded, address=address, follow=follow, say=typer.echo)
+    send(job, decoded, address=address, follow=follow, say=say)
 
 
 @app.command(epilog="Example: hemometric demo --out demo-output")
@@ -243,7 +201,7 @@ def demo(
     """Run the whole line on bundled real ECGs and a synthetic labelled cohort, in minutes."""
     from hemometric.demo.steps import run
 
-    run(out)
+    run(out, say)
 
 
 @config_app.command("check", epilog="Example: hemometric config check configs/pretrain/laptop.yaml")
@@ -253,7 +211,7 @@ def config_check(file: Path, overrides: Overrides = None, debug: Debug = False) 
     from hemometric.runs import catalogue
 
     config = catalogue.decode(file, overrides or [])
-    typer.echo(f"{file}: a valid {config.job} config, fingerprint {fingerprint(config)}")
+    say(f"{file}: a valid {config.job} config, fingerprint {fingerprint(config)}")
 
 
 @config_app.command("show", epilog="Example: hemometric config show configs/pretrain/laptop.yaml batch_size=32")
@@ -262,13 +220,13 @@ def config_show(file: Path, overrides: Overrides = None, debug: Debug = False) -
     from hemometric.config import dump
     from hemometric.runs import catalogue
 
-    typer.echo(dump(catalogue.decode(file, overrides or [])), nl=False)
+    say(dump(catalogue.decode(file, overrides or [])).removesuffix("\n"))
 
 
 @app.command(epilog="Example: hemometric version")
 def version() -> None:
     """Print the version."""
-    typer.echo(f"hemometric {__version__}")
+    say(f"hemometric {__version__}")
 
 
 def _table(table: Path | None, config: Path | None) -> list[str]:
@@ -283,18 +241,3 @@ def _table(table: Path | None, config: Path | None) -> list[str]:
             "give it with --config"
         )
     return [*(["ingest.table.kind=ptbxl"] if config is None else []), f"ingest.table.path={json.dumps(str(table))}"]
-
-
-def _interrupt(signum: int, frame: object) -> NoReturn:
-    raise KeyboardInterrupt
-
-
-def _report(error: BaseException, sentence: str, code: int, debug: bool) -> int:
-    if debug:
-        traceback.print_exception(error)
-    typer.echo(f"hemometric: {' '.join(sentence.split())}", err=True)
-    return code
-
-
-if __name__ == "__main__":
-    main()

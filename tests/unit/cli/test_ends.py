@@ -1,0 +1,111 @@
+"""How commands end: interrupted, out of memory, without streams, or with nobody who reads them."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import typer
+
+from hemometric.cli import guarded
+from hemometric.cli.ends import say
+from hemometric.learning.progress import JsonLinesProgress, tell
+
+HEMOMETRIC = [sys.executable, "-m", "hemometric.cli"]
+
+
+def raising(error: BaseException) -> None:
+    raise error
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), typer.Abort(), typer.Exit(130)])
+def test_an_interruption_is_said(error: BaseException, capsys: pytest.CaptureFixture[str]) -> None:
+    assert guarded(lambda: raising(error)) == 130
+    assert capsys.readouterr().err == "hemometric: interrupted; the same command goes on where it stopped\n"
+
+
+def test_any_other_exit_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
+    assert guarded(lambda: raising(typer.Exit(3))) == 3
+    assert capsys.readouterr().err == ""
+
+
+def too_large() -> None:
+    torch.empty(1 << 60, dtype=torch.uint8)
+
+
+@pytest.mark.parametrize(
+    "action", [too_large, lambda: raising(torch.OutOfMemoryError("CUDA")), lambda: raising(MemoryError())]
+)
+def test_out_of_memory_is_one_thing_whoever_says_it(action: object, capsys: pytest.CaptureFixture[str]) -> None:
+    assert guarded(action) == 5  # type: ignore[arg-type]
+    assert "no memory left; take smaller batches" in capsys.readouterr().err
+
+
+class Gone(io.StringIO):
+    def write(self, _: str) -> int:
+        raise BrokenPipeError
+
+    def isatty(self) -> bool:
+        return False
+
+
+def test_progress_and_results_outlive_their_readers(monkeypatch: pytest.MonkeyPatch) -> None:
+    progress = JsonLinesProgress("run", Gone())
+    progress.start(0, 2)
+    progress.update(2, 0.5, 1.0, 0.0)
+    tell({"run": "x"}, Gone())
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", Gone())
+        say("one")
+        say("two")
+        patch.setattr(sys, "stderr", Gone())
+        assert guarded(lambda: raising(KeyboardInterrupt())) == 130
+
+
+@pytest.mark.parametrize("redirection", ["2>&-", ">&- 2>&-", "<&- >&- 2>&-", "2>/dev/full", "| true"])
+def test_closed_streams_change_no_exit_code(redirection: str, tmp_path: Path) -> None:
+    words = f"{' '.join(HEMOMETRIC)} synthesise --out {tmp_path / 'out'} cohort.num_patients=2 num_draws=100"
+    command = f"set -o pipefail; {words}"
+    ended = subprocess.run(["bash", "-c", f"{command} {redirection}"], capture_output=True, timeout=120, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert (tmp_path / "out" / "labels.csv").is_file()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_the_midst_of_work_is_said(number: signal.Signals, tmp_path: Path) -> None:
+    words = [*HEMOMETRIC, "synthesise", "--out", str(tmp_path / "out"), "cohort.num_patients=100000"]
+    process = subprocess.Popen(
+        words,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.rglob("*.hea")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.kill(process.pid, number)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert told.endswith("hemometric: interrupted; the same command goes on where it stopped\n")
+
+
+def test_an_argument_that_is_no_text_is_one_sentence() -> None:
+    ended = subprocess.run([*HEMOMETRIC, "verify", b"a\xff"], capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert ended.stderr == "hemometric: argument 'a\\udcff' is not UTF-8; rename the file or folder, or link to it\n"
+
+
+def test_a_config_may_come_from_a_pipe(tmp_path: Path) -> None:
+    config = Path(__file__).parents[3] / "configs" / "pretrain" / "laptop.yaml"
+    command = f"{' '.join(HEMOMETRIC)} config check <(cat {config})"
+    ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
