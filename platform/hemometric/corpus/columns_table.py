@@ -17,7 +17,8 @@ from hemometric.config import PLACEMENT, Config
 from hemometric.corpus.files import sha256_of
 from hemometric.corpus.labels import LabelSpec, checked_name
 from hemometric.corpus.metadata import NULLED, MetadataTable, metadata_schema
-from hemometric.corpus.table_files import as_codes, as_numbers, as_text, read_columns, within
+from hemometric.corpus.table_files import read_columns
+from hemometric.corpus.typed_columns import TypedColumns
 from hemometric.ecg import Sex
 from hemometric.errors import UsageError
 
@@ -48,7 +49,14 @@ class ColumnsTable(Config):
     fold: str | None = None
     sexes: dict[str, Sex] = Field(default_factory=lambda: dict(_SEXES))
     labels: dict[str, LabelSpec] = Field(default_factory=dict)
-    delimiter: str = Field(",", min_length=1, max_length=1)
+    delimiter: str = ","
+
+    @field_validator("delimiter")
+    @classmethod
+    def _one_sign(cls, delimiter: str) -> str:
+        if len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n\0':
+            raise ValueError('delimiter must be one ASCII character, such as "," or ";" or a tab, and no quote')
+        return delimiter
 
     @field_validator("labels")
     @classmethod
@@ -84,11 +92,11 @@ def read_table(config: ColumnsTable) -> MetadataTable:
     }
     for label, spec in zip(labels, config.labels.values(), strict=True):
         if spec.kind == "codes":
-            columns[label.column] = as_codes(table[spec.column], spec.separator)
+            columns[label.column] = table.codes(spec.column, spec.separator)
         else:
             columns[label.column] = reading.numbers(label.column, spec.column, spec.low, spec.high)
     columns[NULLED] = reading.nulled()
-    names = [_normal(name) for name in as_text(table[config.record]).to_pylist()]
+    names = [_normal(name) for name in table.text(config.record).to_pylist()]
     if not any(names):
         raise UsageError(f"table {config.path}: column {config.record!r} names no record")
     return MetadataTable(
@@ -104,15 +112,15 @@ def read_table(config: ColumnsTable) -> MetadataTable:
 class _Reading:
     """Reads the columns of one table, and remembers in which rows a value was refused."""
 
-    def __init__(self, table: pa.Table) -> None:
+    def __init__(self, table: TypedColumns) -> None:
         self._table = table
         self._refused: dict[str, pa.Array] = {}
 
     def text(self, column: str | None) -> pa.Array:
-        return self._absent(pa.string()) if column is None else as_text(self._table[column])
+        return self._absent(pa.string()) if column is None else self._table.text(column)
 
     def numbers(self, field: str, column: str, low: float | None, high: float | None) -> pa.Array:
-        numbers, self._refused[field] = within(*as_numbers(self._table[column]), low, high)
+        numbers, self._refused[field] = self._table.numbers(column, low, high)
         return numbers
 
     def age(self, column: str | None) -> pa.Array:
@@ -125,7 +133,7 @@ class _Reading:
         if column is None:
             return self._absent(pa.string())
         meaning = {word.casefold(): sex for word, sex in sexes.items()}
-        text = as_text(self._table[column])
+        text = self._table.text(column)
         sex = pa.array(
             [None if word is None else meaning.get(word.casefold()) for word in text.to_pylist()], pa.string()
         )
@@ -135,10 +143,8 @@ class _Reading:
     def fold(self, column: str | None) -> pa.Array:
         if column is None:
             return self._absent(pa.int32())
-        numbers, refused = within(*as_numbers(self._table[column]), 0, 2**31 - 1)
-        broken = pc.fill_null(pc.not_equal(pc.floor(numbers), numbers), False)
-        self._refused["fold"] = pc.or_(refused, broken)
-        return pc.cast(pc.if_else(broken, None, numbers), pa.int32())
+        numbers, self._refused["fold"] = self._table.whole(column)
+        return numbers
 
     def nulled(self) -> pa.Array:
         """Give the names of the refused fields of each row."""

@@ -18,7 +18,7 @@ from hemometric.config import PLACEMENT, Config
 from hemometric.corpus.files import sha256_of
 from hemometric.corpus.labels import Label
 from hemometric.corpus.metadata import NULLED, MetadataTable, metadata_schema
-from hemometric.corpus.table_files import as_numbers, as_text, read_columns, within
+from hemometric.corpus.table_files import read_columns
 from hemometric.errors import UsageError
 
 DATABASE = "ptbxl_database.csv"
@@ -68,15 +68,15 @@ def read_ptbxl(path: Path) -> MetadataTable:
     names = ("patient_id", "age", "sex", "site", "strat_fold", "scp_codes", "filename_lr", "filename_hr")
     table = read_columns(path, names)
     class_of = _diagnostic_classes(path.with_name(STATEMENTS))
-    age, refused_age = as_numbers(table["age"])
-    age = pc.if_else(pc.equal(age, 300.0), 90.0, age)
-    age, refused_age = within(age, refused_age, 0, 130)
-    sex = pc.if_else(
-        pc.equal(as_text(table["sex"]), "0"), "male", pc.if_else(pc.equal(as_text(table["sex"]), "1"), "female", None)
-    )
-    fold, refused_fold = as_numbers(table["strat_fold"])
-    superclasses = [_superclasses(text, class_of) for text in table["scp_codes"].to_pylist()]
-    stated = pc.is_valid(table["scp_codes"].combine_chunks()).to_pylist()
+    age, refused_age = table.numbers("age", 0, 300)
+    unlikely = pc.fill_null(pc.and_(pc.greater(age, 130.0), pc.less(age, 300.0)), False)
+    age, refused_age = pc.if_else(unlikely, None, age), pc.or_(refused_age, unlikely)
+    sex = table.text("sex")
+    sex = pc.if_else(pc.equal(sex, "0"), "male", pc.if_else(pc.equal(sex, "1"), "female", None))
+    fold, refused_fold = table.whole("strat_fold")
+    codes = table.text("scp_codes")
+    superclasses = [_superclasses(text, class_of) for text in codes.to_pylist()]
+    stated = pc.is_valid(codes).to_pylist()
     nulled = [
         [
             name
@@ -87,11 +87,11 @@ def read_ptbxl(path: Path) -> MetadataTable:
     ]
     rows = pa.table(
         {
-            "patient_id": as_text(table["patient_id"]),
+            "patient_id": table.text("patient_id"),
             "age_years": pc.if_else(pc.greater(age, 89.0), 90.0, age),
             "sex": sex,
-            "site": as_text(table["site"]),
-            "fold": pc.cast(fold, pa.int32()),
+            "site": table.text("site"),
+            "fold": fold,
             SUPERCLASSES.column: pa.array(superclasses, pa.list_(pa.string())),
             NULLED: pa.array(nulled, pa.list_(pa.string())),
         },
@@ -100,7 +100,7 @@ def read_ptbxl(path: Path) -> MetadataTable:
     records = [
         (name, row)
         for column in ("filename_lr", "filename_hr")
-        for row, name in enumerate(as_text(table[column]).to_pylist())
+        for row, name in enumerate(table.text(column).to_pylist())
         if name is not None
     ]
     hashes = sha256_of(path) + sha256_of(path.with_name(STATEMENTS))
@@ -119,9 +119,13 @@ def _diagnostic_classes(path: Path) -> dict[str, str]:
     if not path.is_file():
         raise UsageError(f"{STATEMENTS} must lie beside {DATABASE}; {path} does not exist")
     statements = read_columns(path, ["", "diagnostic", "diagnostic_class"])
-    diagnostic = pc.fill_null(pc.equal(as_numbers(statements["diagnostic"])[0], 1.0), False)
-    chosen = statements.filter(pc.and_(diagnostic, pc.is_valid(statements["diagnostic_class"])))
-    return dict(zip(chosen[""].to_pylist(), chosen["diagnostic_class"].to_pylist(), strict=True))
+    rows = zip(
+        statements.text("").to_pylist(),
+        statements.numbers("diagnostic")[0].to_pylist(),
+        statements.text("diagnostic_class").to_pylist(),
+        strict=True,
+    )
+    return {name: found for name, diagnostic, found in rows if diagnostic == 1 and found is not None}
 
 
 def _superclasses(text: str | None, class_of: dict[str, str]) -> list[str] | None:

@@ -63,7 +63,8 @@ def test_ptbxl_reads_300_years_as_over_89(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "codes", ["__import__('os').system('true')", "{'a': ", "[1]", "(" * 9000, "{'NORM': 1}" + " " * 20_000, "9" * 9000]
+    "codes",
+    ["__import__('os').system('true')", "{'a': ", "[1]", "(" * 9000, "{'NORM':" + " " * 20_000 + "1}", "9" * 9000],
 )
 def test_ptbxl_never_evaluates_and_counts_what_it_cannot_read(tmp_path: Path, codes: str) -> None:
     table = PtbxlTable().build([write_ptbxl(tmp_path, scp_codes=codes, age="-3", strat_fold="x")])
