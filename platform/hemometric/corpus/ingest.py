@@ -94,7 +94,7 @@ def ingest_lock(out: Path) -> Iterator[None]:
     PrecheckError
         Another process is writing there.
     UsageError
-        The folder cannot be made.
+        The folder cannot be made, or not be written.
     """
     make_folder(out)
     lock = FileLock(out / LOCK)
@@ -103,7 +103,9 @@ def ingest_lock(out: Path) -> Iterator[None]:
     except Timeout:
         raise PrecheckError(f"another ingest is writing into {out}; wait for it, or choose another --out") from None
     except OSError as error:
-        raise UsageError(f"folder {out} cannot be written: {error.strerror}") from None
+        raise UsageError(
+            f"folder {out} cannot be written: {error.strerror}; allow it, or choose another --out"
+        ) from None
     try:
         yield
     finally:
@@ -176,10 +178,15 @@ def _check_rejected(plan: IngestPlan, reasons: Counter[str]) -> None:
 
 
 def _find_all(roots: Sequence[Path], out: Path) -> list[Source]:
-    if out.is_dir():
-        foreign = sorted(p.name for p in out.iterdir() if p.name not in _OURS and not p.name.startswith("."))
-        if foreign:
-            raise UsageError(f"folder {out} holds other things ({foreign[0]}); choose another --out")
+    try:
+        names = sorted(path.name for path in out.iterdir()) if out.is_dir() else []
+    except OSError as error:
+        raise UsageError(
+            f"folder {out} cannot be listed: {error.strerror}; allow it, or choose another --out"
+        ) from None
+    foreign = [name for name in names if name not in _OURS and not name.startswith(".")]
+    if foreign:
+        raise UsageError(f"folder {out} holds other things ({foreign[0]}); choose another --out")
     return list(find(roots))
 
 

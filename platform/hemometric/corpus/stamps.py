@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from hemometric.config import Config
 from hemometric.corpus.files import write_bytes
 from hemometric.corpus.pseudonyms import Key
+from hemometric.errors import UsageError
 from hemometric.vendors import Source
 
 STAMPS = ".stamps"
@@ -57,7 +58,13 @@ class Stamps(Config):
 
 
 def stamp_all(sources: Sequence[Source]) -> list[Stamp]:
-    """Look at the files of each source; every folder is listed once."""
+    """Look at the files of each source; every folder is listed once.
+
+    Raises
+    ------
+    UsageError
+        A folder of a source may not be listed.
+    """
     folders: dict[Path, dict[str, Stamp]] = {}
     stamps = []
     for source in sources:
@@ -70,10 +77,12 @@ def stamp_all(sources: Sequence[Source]) -> list[Stamp]:
 
 def _stamp_folder(folder: Path) -> dict[str, Stamp]:
     stems: dict[str, Stamp] = {}
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_file():
-                status = entry.stat()
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                status = _status_of(entry)
+                if status is None:
+                    continue
                 stem = _stem(entry.name)
                 known = stems.get(stem, Stamp())
                 suffix = sys.intern(entry.name[len(stem) :])
@@ -82,7 +91,23 @@ def _stamp_folder(folder: Path) -> dict[str, Stamp]:
                     max(known.changed_ns, status.st_mtime_ns),
                     tuple(sorted((*known.suffixes, suffix))),
                 )
+    except OSError as error:
+        # Its name is left out: a folder inside of a source may be named after a patient.
+        raise UsageError(f"a folder of the sources cannot be listed: {error.strerror}; allow reading it") from None
     return stems
+
+
+def _status_of(entry: os.DirEntry[str]) -> os.stat_result | None:
+    """Look at a file; at the link itself where it leads nowhere that can be looked at, None for anything else."""
+    try:
+        return entry.stat() if entry.is_file() else None
+    except OSError:
+        pass
+    # Such as a link to itself: reading it refuses this one record, and a link put right is a change.
+    try:
+        return entry.stat(follow_symlinks=False)
+    except OSError:
+        return None
 
 
 def _stem(name: str) -> str:

@@ -182,6 +182,38 @@ def test_rejections_are_counted_and_quarantined(archive: Path, tmp_path: Path, i
     verify(tmp_path / "out", key)
 
 
+def test_a_link_to_itself_is_one_record_refused(archive: Path, tmp_path: Path, ingest, key: Key) -> None:
+    signal = archive / "0" / "MRN-CANARY-000.dat"
+    kept = signal.read_bytes()
+    signal.unlink()
+    signal.symlink_to(signal.name)
+    config = config_for(archive, max_rejected_fraction=0.5)
+    assert ingest(config, [archive], tmp_path / "out", key).counts.rejected == {"unreadable": 1}
+    assert ingest(config, [archive], tmp_path / "out", key).counts.accepted == 11, "the same again is a no-op"
+    signal.unlink()
+    signal.write_bytes(kept)
+    with pytest.raises(UsageError, match="holds another corpus"):
+        ingest(config, [archive], tmp_path / "out", key)
+
+
+def test_a_header_that_is_its_own_segment_is_counted(archive: Path, tmp_path: Path, ingest, key: Key) -> None:
+    (archive / "turn.hea").write_text("turn/1 1 500 1200\nturn 1200\n")
+    counts = ingest(config_for(archive, max_rejected_fraction=0.5), [archive], tmp_path / "out", key).counts
+    assert (counts.found, counts.accepted, counts.rejected) == (13, 12, {"unsupported": 1})
+
+
+def test_a_folder_of_a_source_that_cannot_be_listed_is_not_named(
+    archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(folder: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    sources = list(vendors.find([archive]))
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(UsageError, match="a folder of the sources cannot be listed: Permission denied; allow"):
+        stamps.stamp_all(sources)
+
+
 def test_too_many_rejections_write_nothing_and_a_higher_threshold_goes_on(
     archive: Path, tmp_path: Path, ingest, key: Key
 ) -> None:
@@ -422,6 +454,29 @@ def test_places_that_cannot_hold_a_corpus(archive: Path, tmp_path: Path, ingest,
     (tmp_path / "full" / "thesis.doc").write_text("")
     with pytest.raises(UsageError, match=r"holds other things \(thesis\.doc\)"):
         ingest(config_for(archive), [archive], tmp_path / "full", key)
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "sentence"),
+    [
+        (os, "open", "out cannot be written"),
+        (Path, "iterdir", "out cannot be listed"),
+        (Path, "mkdir", "out cannot be"),
+    ],
+)
+def test_a_place_that_is_refused_is_named(
+    archive: Path, tmp_path: Path, ingest, key: Key, monkeypatch: pytest.MonkeyPatch, place: object, name: str,
+    sentence: str,
+) -> None:  # fmt: skip
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    if name != "mkdir":
+        (tmp_path / "out").mkdir()
+    monkeypatch.setattr(place, name, refuse)
+    with pytest.raises(UsageError, match=f"folder {tmp_path}/{sentence}.*: Permission denied"):
+        ingest(config_for(archive), [archive], tmp_path / "out", key)
+    monkeypatch.undo()
 
 
 def test_sources_that_are_not_there(tmp_path: Path, ingest, key: Key) -> None:

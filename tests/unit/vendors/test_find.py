@@ -68,6 +68,34 @@ def test_segments_are_no_records_of_their_own(archive: Path) -> None:
     assert (result.key, result.reason) == ("archive/long", "unsupported")
 
 
+@pytest.mark.parametrize(
+    "segments",
+    [
+        {"turn": ["turn"]},
+        {"turn": ["back"], "back": ["turn"]},
+        {"turn": ["back"], "back": ["again"], "again": ["turn", "again"]},
+    ],
+)
+def test_records_that_refer_to_themselves_in_a_circle_are_counted(
+    archive: Path, segments: dict[str, list[str]]
+) -> None:
+    for name, parts in segments.items():
+        lines = [f"{name}/{len(parts)} 1 500 1200", *(f"{part} 600" for part in parts)]
+        (archive / f"{name}.hea").write_text("\n".join(lines) + "\n")
+    found = {source.key: read(source) for source in find([archive])}
+    assert len(found) == 4 + len(segments)
+    for name in segments:
+        result = found[f"archive/{name}"]
+        assert isinstance(result, Rejected)
+        assert result.reason == "unsupported"
+
+
+def test_a_circle_below_a_record_is_part_of_it(archive: Path) -> None:
+    for name, part in (("top", "turn"), ("turn", "back"), ("back", "turn")):
+        (archive / f"{name}.hea").write_text(f"{name}/1 1 500 1200\n{part} 600\n")
+    assert [key for key in keys(archive) if key.count("/") == 1] == ["archive/top"]
+
+
 def test_damaged_headers_are_found_so_that_they_are_counted(archive: Path) -> None:
     (archive / "empty.hea").write_bytes(b"")
     (archive / "noise.hea").write_bytes(bytes(range(256)))
@@ -129,6 +157,47 @@ def test_wrong_paths_are_one_sentence_at_the_call(archive: Path, make, message: 
     (top / "other" / "b" / "2.hea").write_text(HEADER)
     with pytest.raises(UsageError, match=message):
         find(make(top))
+
+
+def test_folders_that_cannot_be_listed_are_counted_and_not_named(
+    archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scandir = os.scandir
+
+    def listed(folder: str) -> object:
+        if Path(folder).name in refused:
+            raise PermissionError(13, "Permission denied", folder)
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", listed)
+    refused = {"b", "deep"}
+    with pytest.raises(UsageError) as caught:
+        find([archive])
+    assert str(caught.value) == (
+        f"source folder {archive} holds folders that cannot be listed (2): Permission denied; "
+        "allow reading, or give other sources"
+    )
+    refused = {"archive"}
+    with pytest.raises(UsageError, match="archive cannot be listed: Permission denied"):
+        find([archive])
+
+
+def test_records_that_share_a_name_are_counted_and_not_named(archive: Path) -> None:
+    (archive / "b" / "2.HEA").write_text(HEADER)
+    (archive / "a-b" / "1.HEA").write_text(HEADER)
+    with pytest.raises(UsageError, match="archive: 2 of its records share a name with another one") as caught:
+        find([archive])
+    assert "/2" not in str(caught.value)
+    assert "a-b" not in str(caught.value)
+
+
+def test_a_source_that_cannot_be_reached_is_said(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    with pytest.raises(UsageError, match="archive cannot be reached: Permission denied"):
+        find([archive])
 
 
 def test_the_same_path_twice_is_one_source(archive: Path) -> None:
