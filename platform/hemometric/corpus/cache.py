@@ -55,7 +55,7 @@ def lay_cache(
     PrecheckError
         The disk is too small.
     UsageError
-        A split has an unknown name, or the folder cannot be made.
+        A split has an unknown name, or the folder cannot be made or not be written.
     IntegrityError
         A shard of these splits is missing or damaged.
     """
@@ -63,13 +63,22 @@ def lay_cache(
     essence = json.dumps([__version__, corpus.hash, fingerprint(preparation), wanted])
     name = f"cache-{hashlib.sha256(essence.encode()).hexdigest()[:24]}"
     make_folder(folder)
-    with FileLock(folder / f".{name}.lock"):
+    lock = FileLock(folder / f".{name}.lock")
+    try:
+        lock.acquire()
+    except OSError as error:
+        raise UsageError(
+            f"cache folder {folder} cannot be written: {error.strerror}; allow it, or choose another cache"
+        ) from None
+    try:
         try:
             return open_cache(folder / name)
         except (IntegrityError, UsageError):
             _remove(folder, name)
         write_cache(corpus, preparation, wanted, folder / name, threads=threads)
         return open_cache(folder / name)
+    finally:
+        lock.release()
 
 
 def open_cache(folder: Path) -> Cache:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from hemometric.config import Config
 from hemometric.corpus.labels import Label
 from hemometric.corpus.schema import SCHEMA_VERSION
-from hemometric.corpus.split import Split, SplitConfig
+from hemometric.corpus.split import NUM_PARTITIONS, SPLITS, Split, SplitConfig
 from hemometric.errors import IntegrityError, UsageError
 
 MANIFEST = "manifest.json"
@@ -49,6 +50,13 @@ class Counts(Config):
     labels: dict[str, int]
     splits: dict[Split, SplitCounts]
 
+    @field_validator("splits")
+    @classmethod
+    def _all_of_them(cls, splits: dict[Split, SplitCounts]) -> dict[Split, SplitCounts]:
+        if set(splits) != set(SPLITS):
+            raise ValueError(f"splits must be {', '.join(SPLITS)}")
+        return splits
+
 
 class TableEntry(Config):
     """Which table was joined: file names without folders, and the hash of their bytes."""
@@ -61,8 +69,8 @@ class TableEntry(Config):
 class Partitions(Config):
     """How many keyed patient partitions there are, and how many rows lie in each."""
 
-    num: int
-    rows: tuple[int, ...]
+    num: int = Field(ge=NUM_PARTITIONS, le=NUM_PARTITIONS)
+    rows: tuple[int, ...] = Field(min_length=NUM_PARTITIONS, max_length=NUM_PARTITIONS)
 
 
 class FileEntry(Config):
@@ -79,7 +87,7 @@ class ShardEntry(FileEntry):
 
     path: str = Field(pattern=r"^shards/(?:train|validation|test)/part-[0-9]+\.parquet$")
     split: Split
-    partitions: tuple[int, ...]
+    partitions: tuple[Annotated[int, Field(ge=0, lt=NUM_PARTITIONS)], ...]
 
 
 class Manifest(Config):
@@ -124,10 +132,23 @@ def read_manifest(folder: Path) -> tuple[Manifest, str]:
     Raises
     ------
     UsageError
-        There is no corpus, it is not finished, or it has another schema version.
+        There is no corpus, it is not finished, it may not be read, or it has another schema version.
     IntegrityError
-        The manifest's bytes are not those that the marker file promises.
+        The manifest's bytes are not those that the marker file promises, or they are no manifest.
     """
+    try:
+        content = _sealed_bytes(folder)
+    except PermissionError as error:
+        raise unreadable(folder, error) from None
+    return parse_manifest(content, str(folder / MANIFEST)), hashlib.sha256(content).hexdigest()
+
+
+def unreadable(path: Path, error: PermissionError) -> UsageError:
+    """Say that a corpus, or a file of it, may not be read: nothing is wrong with it."""
+    return UsageError(f"{error.filename or path} cannot be read: {error.strerror}; allow reading it and run again")
+
+
+def _sealed_bytes(folder: Path) -> bytes:
     if not folder.exists():
         raise UsageError(f"corpus {folder} does not exist; make one with `hemometric ingest SOURCE --out {folder}`")
     if not folder.is_dir():
@@ -141,10 +162,9 @@ def read_manifest(folder: Path) -> tuple[Manifest, str]:
     if not path.is_file():
         raise IntegrityError(f"{path} is missing; run the same `hemometric ingest` into another folder")
     content = path.read_bytes()
-    digest = hashlib.sha256(content).hexdigest()
-    if marker.read_bytes().decode(errors="replace").strip() != digest:
+    if marker.read_bytes().decode(errors="replace").strip() != hashlib.sha256(content).hexdigest():
         raise IntegrityError(f"{path} is not the file that was written (its hash differs from {SUCCESS}); restore it")
-    return parse_manifest(content, str(path)), digest
+    return content
 
 
 def parse_manifest(content: bytes, source: str) -> Manifest:

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hemometric.corpus.manifest import FileEntry, Manifest, ShardEntry, read_manifest
+from hemometric.corpus.manifest import FileEntry, Manifest, ShardEntry, read_manifest, unreadable
 from hemometric.corpus.schema import (
     QUARANTINE_SCHEMA,
     SIGNAL,
@@ -171,21 +171,25 @@ def open_parquet(folder: Path, entry: FileEntry, schema: pa.Schema) -> Iterator[
 
     Raises
     ------
+    UsageError
+        The file may not be read.
     IntegrityError
         The file is missing, cut short or damaged, or has other columns; also from within the block.
     """
     path = folder / entry.path
-    if not path.is_file():
-        raise IntegrityError(f"{path} is missing; restore it, or make the corpus again")
-    num_bytes = path.stat().st_size
-    if num_bytes != entry.num_bytes:
-        raise IntegrityError(f"{path} has {num_bytes} bytes and the manifest says {entry.num_bytes}; restore it")
     try:
+        if not path.is_file():
+            raise IntegrityError(f"{path} is missing; restore it, or make the corpus again")
+        num_bytes = path.stat().st_size
+        if num_bytes != entry.num_bytes:
+            raise IntegrityError(f"{path} has {num_bytes} bytes and the manifest says {entry.num_bytes}; restore it")
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             check_schema(file.schema_arrow, schema, str(path))
             if file.metadata.num_rows != entry.num_rows:
                 raise IntegrityError(f"{path} has {file.metadata.num_rows} rows, not {entry.num_rows}; restore it")
             yield file
+    except PermissionError as error:
+        raise unreadable(path, error) from None
     except (OSError, pa.ArrowException) as error:
         raise IntegrityError(
             f"{path} is damaged ({_first_line(error)}); restore it, or make the corpus again"

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from hemometric.corpus.files import sha256_of
-from hemometric.corpus.manifest import Manifest
+from hemometric.corpus.manifest import Manifest, unreadable
 from hemometric.corpus.pseudonyms import Key
 from hemometric.corpus.reader import Corpus, open_corpus
 from hemometric.corpus.split import SPLITS, partition_of
@@ -30,7 +29,7 @@ def verify(path: Path, key: Key | None = None) -> Manifest:
     Raises
     ------
     UsageError
-        There is no corpus, it is not finished, or it has another schema version.
+        There is no corpus, it is not finished, it may not be read, or it has another schema version.
     IntegrityError
         Something is not as the manifest says; the message names the file and counts further findings.
     """
@@ -43,16 +42,25 @@ def verify(path: Path, key: Key | None = None) -> Manifest:
 
 
 def find_problems(corpus: Corpus, key: Key | None = None) -> list[str]:
-    """List what is wrong with a corpus, in sentences; empty when all is well."""
+    """List what is wrong with a corpus, in sentences; empty when all is well.
+
+    Raises
+    ------
+    UsageError
+        A file may not be read, so that nothing can be said of it.
+    """
     manifest = corpus.manifest
     problems = _unlisted(corpus)
     tables = []
     for entry in (*manifest.shards, manifest.quarantine):
         path = corpus.path / entry.path
-        if not path.is_file():
-            problems.append(f"{path} is missing; restore it, or make the corpus again")
-        elif sha256_of(path) != entry.sha256:
-            problems.append(f"{path} is not the file that was written (its hash differs); restore it")
+        try:
+            if not path.is_file():
+                problems.append(f"{path} is missing; restore it, or make the corpus again")
+            elif sha256_of(path) != entry.sha256:
+                problems.append(f"{path} is not the file that was written (its hash differs); restore it")
+        except PermissionError as error:
+            raise unreadable(path, error) from None
     if problems:
         return problems
     try:
@@ -87,13 +95,16 @@ def _counts(manifest: Manifest, rows: pa.Table, quarantine: pa.Table) -> list[st
     reasons = dict(Counter(quarantine["reason"].to_pylist()))
     in_splits = {name: split.recordings for name, split in counts.splits.items()}
     found_splits = {name: pc.sum(pc.equal(rows["split"], name)).as_py() or 0 for name in SPLITS}
-    partitions = np.bincount(rows["partition"].to_numpy(), minlength=manifest.partitions.num).tolist()
+    in_partitions = Counter(rows["partition"].to_pylist())
     statements = [
         (counts.found == counts.accepted + sum(counts.rejected.values()), "found is not accepted plus rejected"),
         (counts.accepted == len(rows), f"accepted says {counts.accepted} and the shards hold {len(rows)} rows"),
         (reasons == counts.rejected, "the quarantine table does not hold the rejections that are counted"),
         (in_splits == found_splits, f"splits say {in_splits} and the shards hold {found_splits}"),
-        (partitions == list(manifest.partitions.rows), "the rows per partition are not those of the shards"),
+        (
+            in_partitions == +Counter(dict(enumerate(manifest.partitions.rows))),
+            "the rows per partition are not those of the shards",
+        ),
         (pc.count_distinct(rows["recording_id"]).as_py() == len(rows), "a recording stands in it twice"),
         (
             not pc.any(pc.is_in(quarantine["recording_id"], rows["recording_id"])).as_py(),

@@ -209,3 +209,14 @@ def test_importing_the_rooms_needs_neither_torch_nor_ray() -> None:
     assert (
         subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "set()\n"
     )
+
+
+def test_a_folder_that_may_not_be_written_is_named(
+    lay: Callable[..., Cache], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(cache_module.FileLock, "acquire", refuse)
+    with pytest.raises(UsageError, match=f"cache folder {tmp_path}/caches cannot be written: Permission denied"):
+        lay()

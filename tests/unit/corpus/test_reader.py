@@ -1,15 +1,17 @@
 """Reading: what was written, a row group at a time; and what is damaged ends in an error that names the file."""
 
 import hashlib
+import importlib
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hemometric.corpus import Corpus, open_corpus
+from hemometric.corpus import Corpus, open_corpus, reader, verify
 from hemometric.errors import IntegrityError, UsageError
 
 
@@ -164,6 +166,50 @@ def test_a_shard_cut_short(corpus_path: Path, share: float, rewrite_manifest) ->
     rewrite_manifest(corpus_path, lambda content: content["shards"][0].update(num_bytes=path.stat().st_size))
     with pytest.raises(IntegrityError, match=r"part-00000\.parquet is damaged"):
         list(open_corpus(corpus_path).recordings())
+
+
+def test_a_file_that_may_not_be_read_is_not_called_damaged(corpus_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    corpus = open_corpus(corpus_path)
+    shard = corpus_path / corpus.manifest.shards[0].path
+    sentence = f"^{shard} cannot be read: Permission denied; allow reading it and run again$"
+    for place, name in ((reader.pq, "ParquetFile"), (Path, "is_file")):
+        with monkeypatch.context() as patched, pytest.raises(UsageError, match=sentence):
+            patched.setattr(place, name, refused)
+            corpus.table(["train"])
+    with monkeypatch.context() as patched, pytest.raises(UsageError, match=sentence):
+        patched.setattr(importlib.import_module("hemometric.corpus.verify"), "sha256_of", refused)
+        verify(corpus_path)
+    with monkeypatch.context() as patched, pytest.raises(UsageError, match=f"^{corpus_path} cannot be read: Perm"):
+        patched.setattr(Path, "read_bytes", refused)
+        open_corpus(corpus_path)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "field"),
+    [
+        (("counts", "splits"), {}, "counts.splits"),
+        (("counts", "splits", "test"), None, "counts.splits.test"),
+        (("partitions", "num"), 10**12, "partitions.num"),
+        (("partitions", "num"), 0, "partitions.num"),
+        (("partitions", "rows"), [], "partitions.rows"),
+        (("shards", 0, "partitions"), [64], "shards.0.partitions.0"),
+        (("shards", 0, "partitions"), [-1], "shards.0.partitions.0"),
+    ],
+)
+def test_a_sealed_manifest_with_numbers_that_no_ingest_writes(
+    corpus_path: Path, rewrite_manifest, place: tuple[str | int, ...], value: object, field: str
+) -> None:
+    def change(content: Any) -> None:
+        for name in place[:-1]:
+            content = content[name]
+        content[place[-1]] = value
+
+    rewrite_manifest(corpus_path, change)
+    with pytest.raises(IntegrityError, match=rf"manifest\.json: field {field} is not what a manifest holds"):
+        open_corpus(corpus_path)
 
 
 def test_a_missing_shard_matters_only_to_its_split(corpus_path: Path) -> None:

@@ -38,7 +38,7 @@ def parquet(folder: Path, **columns: Any) -> Path:
     return folder / "t.parquet"
 
 
-def table_of(path: Path, field: str, column: str = "x") -> Any:
+def table_of(path: Path, field: Any, column: str = "x") -> Any:
     given: dict[str, Any] = {field: column}
     if field in ("number", "codes"):
         given = {"labels": {"x": LabelSpec(column=column, kind=field)}}
