@@ -43,6 +43,7 @@ from hemometric.runs.training import (
     provenance,
     run_identity,
 )
+from hemometric.runs.words import finished_already
 
 log = logging.getLogger(__name__)
 
@@ -78,9 +79,10 @@ class FinetuneRun(SupervisedRun):
 def run(config: FinetuneRun) -> list[str]:
     """Fine-tune in this process, without Ray; a finished run is a no-op."""
     config, identity = resolved(config)
-    if not is_finished(config.out, identity):
-        with run_folder(config, identity), open_trackers(config, identity, name="finetune") as tracker:
-            finetune(config, hooks=Hooks(tracker=tracker, progress=progress_on("finetune")))
+    if is_finished(config.out, identity):
+        return [finished_already(config.out), *finished_lines(config.out)]
+    with run_folder(config, identity), open_trackers(config, identity, name="finetune") as tracker:
+        finetune(config, hooks=Hooks(tracker=tracker, progress=progress_on("finetune")))
     return finished_lines(config.out)
 
 
