@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
+
+MAX_NAME_BYTES = 255
+"""Of one file or folder, on every file system in use."""
 
 
 class _Placement:
@@ -21,6 +26,30 @@ class Config(BaseModel):
     """Base of all configs: fields cannot be set twice, guessed at, or converted in silence."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _can_be_a_path(cls, value: Any) -> Any:
+        """Refuse what no file system takes, before anything asks one."""
+        for item in value if isinstance(value, tuple) else (value,):
+            if isinstance(item, (str, Path)) and "\0" in str(item):
+                raise ValueError("it holds the character NUL, which no path or name may hold; leave it out")
+            if isinstance(item, Path):
+                check_names(item)
+        return value
+
+
+def check_names(path: Path) -> None:
+    """Refuse a path with a name in it that is longer than file systems take.
+
+    Raises
+    ------
+    ValueError
+        Its remedy is a shorter name.
+    """
+    longest = max((len(os.fsencode(name)) for name in path.parts), default=0)
+    if longest > MAX_NAME_BYTES:
+        raise ValueError(f"a name in this path has {longest} bytes, and at most {MAX_NAME_BYTES} are taken; shorten it")
 
 
 def fingerprint(config: Config) -> str:

@@ -279,3 +279,20 @@ def test_an_override_of_yaml_s_own_signs_is_text(value: str) -> None:
     assert decode(Outer, {"shape": {"kind": "wide"}}, [f"shape.widths=[{value}]"]).shape == Wide(widths=(value,))
     with pytest.raises(UsageError, match="sizes"):
         decode(Outer, {}, [f"sizes={value}"])
+
+
+def test_what_no_path_can_be_is_refused_before_anything_asks_the_disk(tmp_path: Path) -> None:
+    sentence = refused(tmp_path, "pretrain", 'job: pretrain\ncorpus: c\nout: "a\\0b"\n')
+    assert sentence.startswith("FILE, line 3: field 'out': it holds the character NUL")
+    long = "é" * 128
+    sentence = refused(tmp_path, "pretrain", f"job: pretrain\ncorpus: d/{long}/c\nout: o\n")
+    assert sentence.startswith("FILE, line 2: field 'corpus': a name in this path has 256 bytes, and at most 255 are")
+    assert "field 'sources'" in refused(tmp_path, "ingest", f"job: ingest\nout: o\nsources: [a, {'s' * 256}]\n")
+    assert "field 'ingest.table.path'" in refused(
+        tmp_path,
+        "ingest",
+        f"job: ingest\nout: o\nsources: [a]\ningest: {{table: {{kind: ptbxl, path: {'s' * 256}}}}}\n",
+    )
+    assert "field 'tracking.uri'" in refused(
+        tmp_path, "pretrain", PRETRAIN, ('tracking={kind: mlflow, uri: "sqlite:///a\\0b"}',)
+    )
