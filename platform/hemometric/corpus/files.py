@@ -55,6 +55,51 @@ def no_room(folder: Path, error: OSError) -> PrecheckError:
     )
 
 
+@contextmanager
+def usable(path: Path, field: str, *, to: str = "written", remedy: str = "choose another") -> Iterator[None]:
+    """Name a place that the user gave, where the system refuses it; an error of a file elsewhere passes as it is.
+
+    Parameters
+    ----------
+    field : str
+        The argument that holds `path`.
+    to : str
+        What was to be done: ``written``, ``read``.
+
+    Raises
+    ------
+    UsageError
+        The place may not be used so.
+    PrecheckError
+        Its disk is full.
+    """
+    try:
+        yield
+    except OSError as error:
+        found = _refused(path, error)
+        if found is None:
+            raise
+        reason = error.strerror or type(error).__name__
+        if error.errno in NO_ROOM:
+            raise PrecheckError(
+                f"{field}: no room left to write in {path} ({reason}); free some space and run the same command again"
+            ) from None
+        raise UsageError(f"{field}: {found} cannot be {to}: {reason}; {remedy}") from None
+
+
+def _refused(path: Path, error: OSError) -> Path | None:
+    """Say which file or folder of a place an error is of; None where it names one elsewhere."""
+    if error.errno is None:
+        return None  # a library's own error, and no refusal of the system
+    if not isinstance(error.filename, (str, os.PathLike)):
+        return path  # a handle that was open already, as on a full disk
+    found, place = Path(error.filename).absolute(), path.absolute()
+    if found.is_relative_to(place):
+        return path / found.relative_to(place)
+    is_draft = found.parent == place.parent and found.name.startswith(f".{place.name}.")
+    return path if is_draft or place.is_relative_to(found) else None
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a small file whole or not at all."""
     with replacing(path) as temporary:

@@ -25,6 +25,7 @@ from typing import Any
 
 import torch
 
+from hemometric.corpus.files import usable
 from hemometric.errors import IntegrityError, PrecheckError, UsageError
 
 _LOG = logging.getLogger(__name__)
@@ -197,7 +198,8 @@ class CheckpointStore:
         """Checkpoint folders, the newest first."""
         if not self.folder.is_dir():
             return []
-        found = [(int(match[1]), path) for path in self.folder.iterdir() if (match := _NAME.fullmatch(path.name))]
+        with usable(self.folder, "checkpoints", to="read", remedy="make it readable, or choose another out"):
+            found = [(int(match[1]), path) for path in self.folder.iterdir() if (match := _NAME.fullmatch(path.name))]
         return [path for _, path in sorted(found, reverse=True)]
 
     def _checked(self, folder: Path, fingerprint: str, manifest_hash: str) -> Checkpoint | None:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 
 import platformdirs
-from filelock import FileLock, Timeout
 from pydantic import Field, model_validator
 
 from hemometric.batches import BatchesConfig, RandomBatches
 from hemometric.config import PLACEMENT, Config, dump
-from hemometric.corpus.files import NO_ROOM
-from hemometric.errors import PrecheckError, UsageError
+from hemometric.corpus.files import usable
 from hemometric.learning import OptimiserConfig, ScheduleConfig
 from hemometric.learning.schedule import ConstantSchedule
+from hemometric.runs.folder import claimed_folder, write_text
 from hemometric.tracking import TrackingConfig
 from hemometric.waveform import Preparation
 
@@ -126,90 +124,9 @@ def run_folder(config: TrainingRun, identity: str) -> Iterator[Path]:
     Raises
     ------
     UsageError, PrecheckError
-        See `claim_folder`; also where another command is writing there.
+        See `claimed_folder`.
     """
-    claim_folder(config.out, identity, "a run of another config, corpus or model")
-    lock = FileLock(config.out / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise PrecheckError(
-            f"out: another command is writing into {config.out}; wait for it, or choose another"
-        ) from None
-    try:
-        write_text(config.out / "config.yaml", dump(config))
+    with claimed_folder(config.out, identity, "a run of another config, corpus or model"):
+        with usable(config.out, "out"):
+            write_text(config.out / "config.yaml", dump(config))
         yield config.out
-    finally:
-        lock.release()
-
-
-def read_identity(folder: Path) -> str | None:
-    """Read whose output a folder holds; None where it is not marked."""
-    marker = folder / ".identity"
-    return marker.read_text(encoding="utf-8", errors="replace").strip() if marker.is_file() else None
-
-
-def claim_folder(folder: Path, identity: str, other: str) -> None:
-    """Make or reopen a folder of output and mark whose it is.
-
-    Parameters
-    ----------
-    identity : str
-        What must be in the marker of a folder that is there already.
-    other : str
-        What the folder holds where the marker has something else in it.
-
-    Raises
-    ------
-    UsageError
-        The folder cannot be written, holds something else, or holds the output of another identity.
-    PrecheckError
-        The disk is full.
-    """
-    marker = folder / ".identity"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if marker.is_file():
-            if read_identity(folder) == identity:
-                return
-            if not all(_is_beginning(path) for path in folder.iterdir()):
-                raise UsageError(f"out: {folder} holds {other}; choose another out, or remove the folder")
-        foreign = sorted(path.name for path in folder.iterdir() if not _is_beginning(path))
-        if foreign:
-            raise UsageError(f"out: {folder} is not empty and holds no run ({foreign[0]} is there); choose another out")
-        write_text(marker, identity + "\n")
-    except OSError as error:
-        if error.errno in NO_ROOM:
-            raise PrecheckError(f"out: no room left to write in {folder} ({error.strerror}); free some space") from None
-        raise UsageError(f"out: {folder} cannot be written: {error.strerror}; choose another out") from None
-
-
-# Checkpoints are not among them, and Ray's own folder holds nothing that a run would miss.
-_LEFT_AT_THE_START = ("config.yaml", "mlartifacts", "ray", "progress.json", "failed.json", "stop")
-
-
-def _is_beginning(path: Path) -> bool:
-    """Whether this is what a run leaves that ended before it computed anything: its folder may become another's."""
-    return path.name in _LEFT_AT_THE_START or path.name.startswith((".", "mlflow.db"))
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file so that it is either whole or not there.
-
-    Raises
-    ------
-    PrecheckError
-        The disk is full.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8") as handle:
-            handle.write(text)
-            handle.flush()
-            os.fsync(handle.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        if error.errno in NO_ROOM:
-            raise PrecheckError(f"no room left to write {path} ({error.strerror}); free some space") from None
-        raise

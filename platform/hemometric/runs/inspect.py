@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from hemometric.corpus import Corpus, open_corpus, verify
+from hemometric.corpus.files import usable
 from hemometric.errors import UsageError
 from hemometric.evaluation import ecg_page, save_page
 from hemometric.runs.ingest import summary
@@ -82,11 +83,11 @@ def draw_page(corpus: Corpus, recording_id: str, out: Path) -> Path:
     ------
     UsageError
         There is no such recording, or the file cannot be written.
+    PrecheckError
+        The disk is full.
     """
     recording = corpus.recording(recording_id)
     signal, _ = standard_leads(recording.signal, recording.leads)
     details = (f"{recording.rate_hz:g} Hz", f"{recording.duration_s:.1f} s")
-    try:
+    with usable(out, "out"):
         return save_page(ecg_page(signal, recording.rate_hz, f"Recording {recording_id}", details), out)
-    except OSError as error:
-        raise UsageError(f"out: cannot write {out}: {error.strerror}") from None

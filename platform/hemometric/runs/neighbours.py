@@ -16,21 +16,23 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pyarrow.parquet as pq
-from filelock import FileLock, Timeout
 from pydantic import Field, model_validator
 
 from hemometric.config import PLACEMENT, fingerprint
 from hemometric.corpus import Corpus, Split, open_corpus
-from hemometric.corpus.files import replacing, sha256_of, write_bytes
+from hemometric.corpus.files import replacing, sha256_of, usable, write_bytes
 from hemometric.distances import DistanceConfig, DtwDistance
-from hemometric.errors import IntegrityError, PrecheckError
+from hemometric.errors import IntegrityError
 from hemometric.mining import measure_hash
 from hemometric.mining.compared import ComparedConfig, WholeRecord
-from hemometric.runs.base import Workers, claim_folder
+from hemometric.runs.base import Workers
+from hemometric.runs.folder import claimed_folder
 from hemometric.runs.ingest import Map
 from hemometric.runs.neighbour_archive import Archive, Block, lay_archive, stage_shard, stages_of
 from hemometric.runs.neighbour_search import SCHEMA, CandidatesConfig, ExactCandidates, Search, block_path, search_block
 from hemometric.runs.pace import Pace
+from hemometric.runs.records import read_record
+from hemometric.runs.shapes import GraphSummary
 from hemometric.waveform import Preparation
 
 TABLE = "neighbours.parquet"
@@ -103,13 +105,7 @@ def neighbours(config: NeighboursRun, open_map: OpenMap) -> list[str]:
     identity = _identity(config, corpus)
     if _is_finished(config.out, identity):
         return finished_lines(config.out)
-    claim_folder(config.out, identity, "the neighbours of another config or corpus")
-    lock = FileLock(config.out / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise PrecheckError(f"out: another command is writing into {config.out}; wait for it") from None
-    try:
+    with claimed_folder(config.out, identity, "the neighbours of another config or corpus"):
         with open_map() as mapped:
             archive = _laid(config, corpus, config.out / f".work-{identity}", mapped)
             search = Search(
@@ -125,17 +121,15 @@ def neighbours(config: NeighboursRun, open_map: OpenMap) -> list[str]:
                 for done in mapped(search_block, search, blocks):
                     pace.add(done)
         _conclude(config, corpus, archive, blocks, identity)
-    finally:
-        lock.release()
     return finished_lines(config.out)
 
 
 def finished_lines(out: Path) -> list[str]:
     """Say what a finished graph holds."""
-    summary = json.loads((out / "_summary.json").read_text(encoding="utf-8"))
-    lines = [f"{summary['num_rows']} neighbours of {summary['num_recordings']} recordings"]
-    if summary["left_out"]:
-        reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(summary["left_out"].items()))
+    summary = read_record(out / "_summary.json", GraphSummary, remove=out)
+    lines = [f"{summary.num_rows} neighbours of {summary.num_recordings} recordings"]
+    if summary.left_out:
+        reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(summary.left_out.items()))
         lines.append(f"left out: {reasons}")
     return [*lines, f"neighbours: {out / TABLE}"]
 
@@ -158,10 +152,12 @@ def _is_finished(out: Path, identity: str) -> bool:
         It does, and the table is damaged.
     """
     marker = out / "_SUCCESS"
-    if not marker.is_file() or marker.read_text(encoding="utf-8").split()[:1] != [identity]:
-        return False
-    digest = marker.read_text(encoding="utf-8").split()[-1]
-    if not (out / TABLE).is_file() or sha256_of(out / TABLE) != digest:
+    with usable(out, "out", to="read"):
+        words = marker.read_text(encoding="utf-8", errors="replace").split() if marker.is_file() else []
+        if words[:1] != [identity]:
+            return False
+        digest = sha256_of(out / TABLE) if (out / TABLE).is_file() else None
+    if words[1:] != [digest]:
         raise IntegrityError(f"{out / TABLE} is missing or damaged; remove {out} and run the same command again")
     return True
 

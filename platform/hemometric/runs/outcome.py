@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,13 @@ from typing import Any
 import yaml
 
 from hemometric.config import essence
-from hemometric.errors import IntegrityError, InterruptedRunError
+from hemometric.errors import InterruptedRunError
 from hemometric.learning import Fit, Tracker
 from hemometric.mining import MAX_HUB_SHARE
-from hemometric.runs.base import TrainingRun, write_text
-from hemometric.runs.records import Both, MetricsFile, read_json, read_metrics, write_summary
+from hemometric.runs.base import TrainingRun
+from hemometric.runs.folder import write_text
+from hemometric.runs.records import Both, MetricsFile, read_metrics, read_sealed, write_sealed
+from hemometric.runs.shapes import Outcome
 from hemometric.runs.words import counted
 from hemometric.tracking import open_tracker
 
@@ -43,11 +46,11 @@ def open_trackers(config: TrainingRun, identity: str, *, name: str, parent: str 
 
 
 def write_outcome(folder: Path, outcome: Fit) -> None:
-    """Write ``outcome.json``: what the run gave, for reports and for whoever asks again."""
-    write_summary(
+    """Write ``outcome.json``, sealed: what the run gave, for reports and for whoever asks again."""
+    write_sealed(
         folder / "outcome.json",
         {
-            "losses": [None if loss != loss else loss for loss in outcome.losses],
+            "losses": [loss if math.isfinite(loss) else None for loss in outcome.losses],
             "validations": [{"step": step, **metrics} for step, metrics in outcome.validations],
             "num_skipped": outcome.num_skipped,
             "best_step": outcome.best_step,
@@ -63,13 +66,9 @@ def read_outcome(folder: Path) -> dict[str, Any]:
     Raises
     ------
     IntegrityError
-        It is missing or damaged.
+        It is missing, damaged or changed.
     """
-    path = folder / "outcome.json"
-    found = read_json(path)
-    if not {"losses", "validations", "best_step", "best_validation_loss", "metrics"} <= set(found):
-        raise IntegrityError(f"{path} is damaged; remove its run's folder and run the same command again")
-    return found
+    return read_sealed(folder / "outcome.json", Outcome).model_dump()
 
 
 def finished_lines(folder: Path) -> list[str]:

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
 
 from hemometric.errors import IntegrityError
 from hemometric.learning.tracker import Plain, Status, Tracker
-from hemometric.runs.base import write_text
+from hemometric.runs.folder import write_text
+from hemometric.runs.shapes import ProgressState
+
+SEAL = "sha256"
+"""Key of a sealed file's own hash, over all of its other keys."""
+_MAX_STEP = 2**63
+_SHOWN_LENGTH = 80
+
+S = TypeVar("S", bound=BaseModel)
 
 
 class MetricsFile:
@@ -85,18 +98,30 @@ class Both:
 def read_metrics(path: Path) -> list[dict[str, float]]:
     """Read ``metrics.jsonl``: one dict a step, in order; what a restarted run told again counts once.
 
-    A line that a kill cut short is left out: the restarted run told it again.
+    A line that is not finite numbers by name at a step is left out: a kill cut it short, and the restarted run told it
+    again.
+
+    Raises
+    ------
+    IntegrityError
+        It cannot be read.
     """
     by_step: dict[int, dict[str, float]] = {}
     if path.is_file():
-        for line in path.read_text(encoding="utf-8").splitlines():
+        for line in _content(path).splitlines():
             try:
-                values = json.loads(line)
-            except json.JSONDecodeError:
+                values = from_json(line)
+            except ValueError:
                 continue
-            if isinstance(values, dict) and isinstance(values.get("step"), int):
+            if _is_reading(values):
                 by_step.setdefault(values["step"], {}).update(values)
     return [by_step[step] for step in sorted(by_step)]
+
+
+def _is_reading(values: Any) -> bool:
+    if not isinstance(values, dict) or type(values.get("step")) is not int or not 0 <= values["step"] < _MAX_STEP:
+        return False
+    return all(type(value) in (int, float) and abs(value) <= sys.float_info.max for value in values.values())
 
 
 class ProgressFile:
@@ -127,31 +152,99 @@ class ProgressFile:
 
 
 def read_progress(path: Path) -> dict[str, Any] | None:
-    """Read what a `ProgressFile` wrote, if it is there."""
+    """Read what a `ProgressFile` wrote, if it is there and whole."""
     try:
-        state: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError):
+        return ProgressState.model_validate_json(path.read_bytes()).model_dump()
+    except (OSError, ValidationError):
         return None
-    return state
+
+
+def read_record(path: Path, shape: type[S], *, remove: Path | None = None) -> S:
+    """Read a JSON file that `write_summary` wrote.
+
+    Parameters
+    ----------
+    shape : type
+        What it must hold.
+    remove : Path, optional
+        What to remove where it holds something else; the run's folder unless given.
+
+    Raises
+    ------
+    IntegrityError
+        It is missing, damaged, or holds something else.
+    """
+    return _shaped(path, shape, _content(path, remove), remove)
+
+
+def read_sealed(path: Path, shape: type[S]) -> S:
+    """Read a JSON file that `write_sealed` wrote; see `read_record`.
+
+    Raises
+    ------
+    IntegrityError
+        Also where a figure in it was changed.
+    """
+    content = _content(path)
+    try:
+        values = from_json(content)
+        seal = values.pop(SEAL)
+        whole = seal == _seal(values)
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
+        raise _damaged(path, "it bears no seal") from None
+    if not whole:
+        raise _damaged(path, "it is not the file that was written")
+    return _shaped(path, shape, json.dumps(values).encode())
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON file that `write_summary` wrote.
+    """Read a JSON mapping that `write_summary` wrote; `read_record` also checks what is in it.
 
     Raises
     ------
     IntegrityError
         It is missing, damaged, or no mapping.
     """
+    content = _content(path)
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = from_json(content)
+    except ValueError:
         found = None
     if not isinstance(found, dict):
-        raise IntegrityError(f"{path} is missing or damaged; remove its run's folder and run the same command again")
+        raise _damaged(path, "it is no mapping")
     return found
 
 
 def write_summary(path: Path, values: Mapping[str, Any]) -> None:
     """Write a run's outcome as JSON."""
     write_text(path, json.dumps(dict(values), indent=2, sort_keys=True) + "\n")
+
+
+def write_sealed(path: Path, values: Mapping[str, Any]) -> None:
+    """Write figures that choose a model as JSON, with their own hash: a flipped digit must not choose another."""
+    write_summary(path, {**values, SEAL: _seal(values)})
+
+
+def _seal(values: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(dict(values), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _content(path: Path, remove: Path | None = None) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise _damaged(path, error.strerror or type(error).__name__, remove) from None
+
+
+def _shaped(path: Path, shape: type[S], content: bytes, remove: Path | None = None) -> S:
+    try:
+        return shape.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"])[:_SHOWN_LENGTH]
+        raise _damaged(path, f"field {place!r} is not what belongs there" if place else first["msg"], remove) from None
+
+
+def _damaged(path: Path, reason: str, remove: Path | None = None) -> IntegrityError:
+    what = "its run's folder" if remove is None else str(remove)
+    return IntegrityError(f"{path} is missing or damaged ({reason}); remove {what} and run the same command again")

@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hemometric.corpus import SPLITS, Corpus, ShardEntry, Split, open_corpus
-from hemometric.corpus.files import replacing, sha256_of, write_bytes
+from hemometric.corpus.files import remove_temporaries, replacing, sha256_of, usable, write_bytes
 from hemometric.ecg import Float32, Rejected
 from hemometric.encoders import Model, load
 from hemometric.errors import DataRejectedError, IntegrityError, UsageError
-from hemometric.runs.base import claim_folder
+from hemometric.runs.folder import claimed_folder
 from hemometric.runs.pace import Pace
+from hemometric.runs.shard_notes import Done, finished, note_of, output_path
 from hemometric.runs.words import counted, finished_already
 from hemometric.waveform import prepare
 
@@ -79,17 +80,6 @@ class Shardwise:
         return hashlib.sha256(f"{self.name} {corpus.hash} {model.hash} {chosen}".encode()).hexdigest()[:16]
 
 
-@dataclass(frozen=True)
-class Done:
-    """What became of a shard."""
-
-    path: str
-    num_rows: int
-    sha256: str
-    rejected: dict[str, int]
-    num_recordings: int
-
-
 def run_shardwise(job: Shardwise, open_map: Callable[[], AbstractContextManager[Map | None]]) -> list[str]:
     """Do what is missing, check that every recording has its row or its reason, and write ``_SUCCESS`` last.
 
@@ -98,40 +88,44 @@ def run_shardwise(job: Shardwise, open_map: Callable[[], AbstractContextManager[
     UsageError
         `out` holds the output of another model, corpus or choice of splits.
     PrecheckError
-        The disk is full.
+        Another command is writing there, or the disk is full.
     IntegrityError
-        A row is missing or stands twice.
+        A row is missing or stands twice, or a file is not of this model.
     DataRejectedError
         The model's preparation refuses every recording.
     """
     corpus, model = open_corpus(job.corpus), load(job.model)
     identity = job.identity(corpus, model)
     shards = corpus.shards(job.splits)
-    claim_folder(job.out, identity, "the output of another model, corpus or choice of splits")
-    missing = [shard.path for shard in shards if finished(job.out, shard.path) is None]
-    with Pace(job.name, sum(shard.num_rows for shard in shards)) as pace:
-        pace.add(sum(shard.num_rows for shard in shards if shard.path not in missing))
-        if missing:
-            with open_map() as mapped:
-                todo = mapped(job, missing) if mapped is not None else (do_shard(job, path) for path in missing)
-                for done in todo:
-                    pace.add(done.num_recordings)
-    was_whole = not missing and (job.out / "_SUCCESS").is_file()
-    lines = _conclude(job, corpus, model, shards, identity)
+    with claimed_folder(job.out, identity, "the output of another model, corpus or choice of splits"):
+        with usable(job.out, "out"):
+            remove_temporaries(job.out)
+            missing = [shard.path for shard in shards if finished(job.out, shard.path, identity) is None]
+            was_whole = not missing and (job.out / "_SUCCESS").is_file()
+        with Pace(job.name, sum(shard.num_rows for shard in shards)) as pace:
+            pace.add(sum(shard.num_rows for shard in shards if shard.path not in missing))
+            if missing:
+                with open_map() as mapped:
+                    todo = mapped(job, missing) if mapped is not None else (do_shard(job, path) for path in missing)
+                    for done in todo:
+                        pace.add(done.num_recordings)
+        with usable(job.out, "out"):
+            lines = _conclude(job, corpus, model, shards, identity)
     return [finished_already(job.out), *lines] if was_whole else lines
 
 
 def do_shard(job: Shardwise, shard_path: str) -> Done:
     """Read one shard, run the model, write one file beside its note; done already, it is left as it is."""
-    known = finished(job.out, shard_path)
+    model, corpus = _opened(str(job.model), str(job.corpus))
+    identity = job.identity(corpus, model)
+    known = finished(job.out, shard_path, identity)
     if known is not None:
         return known
-    model, corpus = _opened(str(job.model), str(job.corpus))
     shard = next(shard for shard in corpus.manifest.shards if shard.path == shard_path)
     target = output_path(job.out, shard_path)
     rejected: Counter[str] = Counter()
     num_rows = 0
-    with replacing(target) as temporary:
+    with usable(job.out, "out"), replacing(target) as temporary:
         with pq.ParquetWriter(temporary, job.file_schema, compression="zstd", write_page_checksum=True) as writer:
             for recording_ids, signals in _prepared(corpus, shard, model, rejected):
                 table = job.table_of(model, recording_ids, signals)
@@ -139,29 +133,16 @@ def do_shard(job: Shardwise, shard_path: str) -> Done:
                 num_rows += table.num_rows
         digest = sha256_of(temporary)
     path = target.relative_to(job.out).as_posix()
-    done = Done(path, num_rows, digest, dict(sorted(rejected.items())), shard.num_rows)
-    write_bytes(_note_of(target), json.dumps(asdict(done), sort_keys=True).encode() + b"\n")
+    done = Done(
+        path=path,
+        num_rows=num_rows,
+        sha256=digest,
+        rejected=dict(sorted(rejected.items())),
+        num_recordings=shard.num_rows,
+        identity=identity,
+    )
+    write_bytes(note_of(target), json.dumps(done.model_dump(), sort_keys=True).encode() + b"\n")
     return done
-
-
-def output_path(out: Path, shard_path: str) -> Path:
-    """Say where a shard's file lies: ``train/part-00000.parquet`` for ``shards/train/part-00000.parquet``."""
-    return out / Path(shard_path).relative_to("shards")
-
-
-def _note_of(target: Path) -> Path:
-    return target.with_name(f"_{target.stem}.json")
-
-
-def finished(out: Path, shard_path: str) -> Done | None:
-    """Read the note of a finished shard; None where it is not there, or its file is not the one that was written."""
-    target = output_path(out, shard_path)
-    try:
-        done = Done(**json.loads(_note_of(target).read_text(encoding="utf-8")))
-        digest = sha256_of(target)
-    except (OSError, ValueError, TypeError, RecursionError):
-        return None
-    return done if (digest, target.relative_to(out).as_posix()) == (done.sha256, done.path) else None
 
 
 def read_output(out: Path, columns: Sequence[str] | None = None) -> pa.Table:
@@ -230,7 +211,7 @@ def _opened(model: str, corpus: str) -> tuple[Model, Corpus]:
 
 
 def _conclude(job: Shardwise, corpus: Corpus, model: Model, shards: Sequence[ShardEntry], identity: str) -> list[str]:
-    parts = [finished(job.out, shard.path) for shard in shards]
+    parts = [finished(job.out, shard.path, identity) for shard in shards]
     done = [part for part in parts if part is not None]
     num_rows = sum(part.num_rows for part in done)
     rejected: Counter[str] = Counter()
@@ -254,7 +235,7 @@ def _conclude(job: Shardwise, corpus: Corpus, model: Model, shards: Sequence[Sha
         "manifest_hash": corpus.hash,
         "num_rows": num_rows,
         "rejected": dict(sorted(rejected.items())),
-        "parts": [asdict(part) for part in done],
+        "parts": [part.model_dump() for part in done],
     }
     content = json.dumps(summary, indent=2, sort_keys=True).encode() + b"\n"
     write_bytes(job.out / SUMMARY, content)
@@ -269,9 +250,19 @@ def _conclude(job: Shardwise, corpus: Corpus, model: Model, shards: Sequence[Sha
 
 
 def read_ids(job: Shardwise, done: Sequence[Done]) -> list[str]:
-    """Read the recording ids of finished files."""
+    """Read the recording ids of finished files.
+
+    Raises
+    ------
+    IntegrityError
+        A file says that it is of another model, or holds other columns.
+    """
     ids: list[str] = []
     for part in done:
-        table = pq.read_table(job.out / part.path, columns=["recording_id"], partitioning=None)
+        with pq.ParquetFile(job.out / part.path) as file:
+            found, wanted = file.schema_arrow, job.file_schema
+            if (found.metadata, found.names) != (wanted.metadata, wanted.names):
+                raise IntegrityError(f"{job.out / part.path} is not of this model; remove {job.out} and run it again")
+            table = file.read(columns=["recording_id"])
         ids += table["recording_id"].to_pylist()
     return ids

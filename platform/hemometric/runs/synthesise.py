@@ -8,8 +8,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from hemometric.config import PLACEMENT, Config
+from hemometric.corpus.files import usable
+from hemometric.runs.folder import held_folder
 from hemometric.runs.records import write_summary
-from hemometric.synthesis import SynthesisConfig, best_reachable, write_cohort
+from hemometric.synthesis import SynthesisConfig, best_reachable, check_folder, write_cohort
 
 REACHABLE = "reachable.json"
 
@@ -34,10 +36,21 @@ class SynthesiseRun(Config):
 
 
 def run(config: SynthesiseRun) -> list[str]:
-    """Write the cohort; the same call again ends in the same bytes."""
-    labels = write_cohort(config.cohort, config.out)
-    best = best_reachable(config.cohort, num_draws=config.num_draws)
-    write_summary(config.out / REACHABLE, best)
+    """Write the cohort; the same call again ends in the same bytes.
+
+    Raises
+    ------
+    UsageError
+        `out` cannot be written, or holds something other than this very cohort.
+    PrecheckError
+        Another command is writing there, or the disk is full.
+    """
+    with usable(config.out, "out"):
+        check_folder(config.cohort, config.out)  # somebody's own folder does not even get a lock
+        with held_folder(config.out):
+            labels = write_cohort(config.cohort, config.out)
+            best = best_reachable(config.cohort, num_draws=config.num_draws)
+            write_summary(config.out / REACHABLE, best)
     with labels.open(encoding="utf-8") as handle:
         num_recordings = sum(1 for _ in handle) - 1
     limits = f"AUROC {best['auroc_above_15']:.3f} above 15 mmHg and {best['auroc_above_18']:.3f} above 18 mmHg"

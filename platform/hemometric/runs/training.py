@@ -15,9 +15,10 @@ from hemometric import __version__
 from hemometric.batches import Positions
 from hemometric.config import fingerprint
 from hemometric.corpus import Cache, Corpus, lay_cache, open_corpus
+from hemometric.corpus.files import usable
 from hemometric.ecg import Float32
 from hemometric.encoders import load
-from hemometric.errors import DataRejectedError, UsageError
+from hemometric.errors import DataRejectedError, IntegrityError, UsageError
 from hemometric.learning import (
     CheckpointStore,
     Fit,
@@ -31,8 +32,9 @@ from hemometric.learning import (
     fit,
 )
 from hemometric.mining import BatchMiner
-from hemometric.runs.base import TrainingRun, read_identity
+from hemometric.runs.base import TrainingRun
 from hemometric.runs.feed import Feed
+from hemometric.runs.folder import read_identity
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +44,9 @@ SPLITS = ("train", "validation")
 
 METADATA_UNITS = {"age_years": "years"}
 """Columns that every corpus has and a head may learn as it would a label, with their units."""
+
+
+_SHOWN_HASH = 16
 
 
 def _never() -> bool:
@@ -64,7 +69,7 @@ class Hooks:
 
 def run_identity(config: TrainingRun, corpus_hash: str, model_hash: str = "") -> str:
     """Say which run this is: what the config computes, on which corpus, from which model."""
-    return "-".join(part for part in (fingerprint(config), corpus_hash[:16], model_hash[:16]) if part)
+    return "-".join(part for part in (fingerprint(config), corpus_hash[:_SHOWN_HASH], model_hash[:_SHOWN_HASH]) if part)
 
 
 def is_finished(folder: Path, identity: str) -> bool:
@@ -73,11 +78,19 @@ def is_finished(folder: Path, identity: str) -> bool:
     Raises
     ------
     IntegrityError
-        It does, and its model is damaged.
+        It does, and its model is damaged, or is not the one that this run makes.
     """
     if read_identity(folder) != identity or not (folder / "model" / "_SUCCESS").is_file():
         return False
-    load(folder / "model", device="cpu")
+    # The model says itself what made it; that of a search was made by its refit.
+    made_by = (read_identity(folder / "refit") or identity).split("-")[0]
+    told = load(folder / "model", device="cpu").description.provenance
+    found = (str(told.get("config_fingerprint")), str(told.get("manifest_hash"))[:_SHOWN_HASH])
+    if found != (made_by, identity.split("-")[1]):
+        raise IntegrityError(
+            f"{folder / 'model'} was made by another config or from another corpus than this run's; "
+            f"remove {folder} and run the same command again"
+        )
     return True
 
 
@@ -132,7 +145,8 @@ def open_cache(config: TrainingRun) -> tuple[Corpus, Cache]:
         The preparation refuses every recording.
     """
     corpus = open_corpus(config.corpus)
-    cache = lay_cache(corpus, config.preparation, SPLITS, config.cache_folder)
+    with usable(config.cache_folder, "cache"):
+        cache = lay_cache(corpus, config.preparation, SPLITS, config.cache_folder)
     if cache.num_rejected and not len(cache):
         reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(cache.rejected.items()))
         raise DataRejectedError(

@@ -9,7 +9,8 @@ from typing import Any
 from hemometric.corpus import open_corpus
 from hemometric.errors import HemometricError
 from hemometric.runs.embed import ShardwiseRun
-from hemometric.runs.shardwise import Done, Map, Shardwise, do_shard
+from hemometric.runs.shard_notes import Done
+from hemometric.runs.shardwise import Map, Shardwise, do_shard
 from hemometric.runtime.failures import translated, unwrapped
 from hemometric.runtime.ingest import quiet
 from hemometric.runtime.session import check_cpus, cluster_cpus, cluster_gpus, cluster_is_there, needed_cpus, session

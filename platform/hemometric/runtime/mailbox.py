@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hemometric import errors
-from hemometric.errors import HemometricError, InterruptedRunError
-from hemometric.runs.base import write_text
+from hemometric.errors import HemometricError, IntegrityError, InterruptedRunError
+from hemometric.runs.folder import write_text
+from hemometric.runs.records import read_record
+from hemometric.runs.shapes import Letter
 
 _RESUMABLE = (errors.ClusterError, errors.StalledError, InterruptedRunError)
 
@@ -49,8 +51,14 @@ class Mailbox:
         """Read, and take away, how the run was cut short; None where it was not."""
         error: HemometricError | None = None
         if self._failed.exists():
-            letter = json.loads(self._failed.read_text(encoding="utf-8"))
-            error = getattr(errors, letter["kind"])(letter["sentence"])
+            letter = read_record(self._failed, Letter, remove=self._failed)
+            kind = getattr(errors, letter.kind, None)
+            if not isinstance(kind, type) or not issubclass(kind, HemometricError):
+                raise IntegrityError(
+                    f"{self._failed} is missing or damaged (field 'kind' names no error); remove it and run the same "
+                    "command again"
+                )
+            error = kind(letter.sentence)
         elif self._stop.exists():
             error = InterruptedRunError("stopped after a checkpoint; the same command goes on from there")
         self.clear()

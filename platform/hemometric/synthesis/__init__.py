@@ -10,7 +10,7 @@ from hemometric.synthesis.features import FEATURES, Feature
 from hemometric.synthesis.population import Draws, Population
 from hemometric.synthesis.posterior import best_reachable
 from hemometric.synthesis.truth import Truth
-from hemometric.synthesis.writer import write_cohort
+from hemometric.synthesis.writer import check_folder, write_cohort
 
 __all__ = [
     "FEATURES",
@@ -23,6 +23,7 @@ __all__ = [
     "Truth",
     "Visit",
     "best_reachable",
+    "check_folder",
     "generate",
     "write_cohort",
 ]

@@ -21,6 +21,8 @@ GENERATOR = 1
 
 LABELS = "labels.csv"
 _OWNER = "synthesis.json"
+_DRAFT = f"{_OWNER}.partial"
+_LOCK = ".lock"
 _PARTIAL = ".partial"
 _TRUTHS = tuple(field.name for field in fields(Truth))
 COLUMNS = (
@@ -72,28 +74,43 @@ def write_cohort(config: SynthesisConfig, folder: Path) -> Path:
     return labels
 
 
-def _claim(config: SynthesisConfig, folder: Path) -> None:
-    """Mark an empty folder as this cohort's, or find that it is already."""
+def check_folder(config: SynthesisConfig, folder: Path) -> bool:
+    """Say whether a folder is marked as this cohort's already; nothing is written.
+
+    Raises
+    ------
+    UsageError
+        It is a file, or holds something other than this very cohort.
+    """
     remedy = "choose an empty or new folder"
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file; {remedy} for the synthetic cohort")
-    identity = {"generator": GENERATOR, "fingerprint": fingerprint(config), "config": config.model_dump(mode="json")}
     owner = folder / _OWNER
     if owner.is_file():
         try:
-            found = json.loads(owner.read_text(encoding="utf-8"))
-        except ValueError:
+            found = json.loads(owner.read_bytes())
+        except (ValueError, RecursionError):
             found = None
-        if found != identity:
+        if found != _identity(config):
             raise UsageError(f"{folder} holds a synthetic cohort of another config or version; {remedy}")
-        return
-    # A claim that was killed before its rename leaves only its temporary file.
-    draft = folder / f"{_OWNER}.partial"
-    if folder.is_dir() and any(path != draft for path in folder.iterdir()):
+        return True
+    # A claim that was killed before its rename leaves only its temporary file; a command that holds the folder, a lock.
+    if folder.is_dir() and any(path.name not in (_DRAFT, _LOCK) for path in folder.iterdir()):
         raise UsageError(f"{folder} is not empty and holds no synthetic cohort; {remedy}")
-    folder.mkdir(parents=True, exist_ok=True)
-    draft.write_text(json.dumps(identity, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    draft.replace(owner)
+    return False
+
+
+def _identity(config: SynthesisConfig) -> dict[str, object]:
+    return {"generator": GENERATOR, "fingerprint": fingerprint(config), "config": config.model_dump(mode="json")}
+
+
+def _claim(config: SynthesisConfig, folder: Path) -> None:
+    """Mark an empty folder as this cohort's, or find that it is already."""
+    if not check_folder(config, folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        draft = folder / _DRAFT
+        draft.write_text(json.dumps(_identity(config), indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        draft.replace(folder / _OWNER)
 
 
 def _write_record(visit: Visit, folder: Path, partial: Path, num_samples: int) -> None:

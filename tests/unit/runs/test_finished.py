@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
-from hemometric.config import decode
+from hemometric.config import decode, fingerprint
 from hemometric.encoders import load
 from hemometric.errors import IntegrityError, PrecheckError, UsageError
 from hemometric.runs import pretrain as runs_pretrain
+from hemometric.runs import training
 from hemometric.runs.base import run_folder, with_absolute_paths
 from hemometric.runs.finetune import FinetuneRun, resolved
+from hemometric.runs.training import checked_corpus, is_finished
 
 HERE: dict[str, Any] = {"workers": 0, "tracking": {"kind": "none"}}
 
@@ -48,7 +50,10 @@ def test_a_finished_run_with_a_damaged_model_says_so(line: Any, tmp_path: Path) 
 def test_a_damaged_outcome_is_named(line: Any, tmp_path: Path) -> None:
     config = line.pretrain(tmp_path / "run", **HERE)
     runs_pretrain.run(config)
-    for text in ("", "{", "[1]", "{}"):
+    whole = (config.out / "outcome.json").read_text()
+    flipped = whole.replace('"num_skipped": 0', '"num_skipped": 1')
+    assert flipped != whole
+    for text in ("", "{", "[1]", "{}", "[" * 100_000, flipped):
         (config.out / "outcome.json").write_text(text)
         with pytest.raises(IntegrityError, match=r"outcome\.json"):
             runs_pretrain.run(config)
@@ -95,3 +100,39 @@ def test_age_has_a_unit_too(line: Any, tmp_path: Path) -> None:
         resolved(line.finetune(tmp_path / "run", **HERE, task=task))
     with pytest.raises(UsageError, match="has no label 'agee'; it has: mpcwp_mmhg, age_years"):
         resolved(line.finetune(tmp_path / "run", **HERE, task=task | {"label": "agee"}))
+
+
+def test_a_model_of_another_config_is_not_this_runs(line: Any, tmp_path: Path) -> None:
+    """A mark can be overwritten; the model says itself what made it."""
+    config = line.pretrain(tmp_path / "run", **HERE)
+    runs_pretrain.run(config)
+    other = line.pretrain(tmp_path / "run", **HERE, seed=77)
+    for changed in (runs_pretrain.identity_of(other, checked_corpus(other).hash), f"{fingerprint(config)}-{'0' * 16}"):
+        (config.out / ".identity").write_text(changed)
+        with pytest.raises(IntegrityError, match="was made by another config or from another corpus"):
+            is_finished(config.out, changed)
+
+
+def test_a_second_command_in_a_new_folder_leaves_it_to_the_first(line: Any, tmp_path: Path) -> None:
+    first, second = line.pretrain(tmp_path / "run", **HERE), line.pretrain(tmp_path / "run", **HERE, seed=77)
+    with run_folder(first, "one"):
+        held = (first.out / "config.yaml").read_bytes()
+        with pytest.raises(PrecheckError, match="another command is writing"):
+            runs_pretrain.run(second)
+        assert (first.out / ".identity").read_text() == "one\n"
+        assert (first.out / "config.yaml").read_bytes() == held
+
+
+def test_a_cache_that_cannot_be_written_is_named(line: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    config = line.pretrain(tmp_path / "run", **HERE, cache=tmp_path / "file" / "cache")
+    with pytest.raises(UsageError, match=r"file/cache cannot be a folder"):
+        runs_pretrain.run(config)
+
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", str(config.cache_folder / ".cache-1.lock"))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "lay_cache", refused)
+        with pytest.raises(UsageError, match=r"cache: .*\.lock cannot be written: Permission denied; choose another"):
+            runs_pretrain.run(config)

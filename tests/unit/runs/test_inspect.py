@@ -10,7 +10,7 @@ import matplotlib.image
 import pytest
 
 from hemometric.corpus import open_corpus
-from hemometric.errors import IntegrityError, UsageError
+from hemometric.errors import IntegrityError, PrecheckError, UsageError
 from hemometric.runs.inspect import inspect_corpus, verify_corpus
 from hemometric.runs.words import counted
 
@@ -55,7 +55,7 @@ def test_what_cannot_be_drawn_is_one_sentence(line: Any, tmp_path: Path) -> None
     with pytest.raises(UsageError, match=r"page\.doc"):
         inspect_corpus(line.real, draw="first", out=tmp_path / "page.doc")
     (tmp_path / "file").write_text("")
-    with pytest.raises(UsageError, match="out: cannot write"):
+    with pytest.raises(UsageError, match=r"out: .* cannot be written"):
         inspect_corpus(line.real, draw="first", out=tmp_path / "file" / "page.png")
 
 
@@ -89,3 +89,13 @@ def test_verify_says_that_all_is_whole_or_what_is_not(line: Any, tmp_path: Path)
     shard.write_bytes(content)
     with pytest.raises(IntegrityError, match=shard.name):
         verify_corpus(tmp_path / "corpus")
+
+
+def test_a_full_disk_is_said_with_the_place(line: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(PrecheckError, match=r"out: no room left to write in .*page\.png \(No space"):
+        inspect_corpus(line.real, draw="first", out=tmp_path / "page.png")
+    assert list(tmp_path.iterdir()) == []

@@ -13,10 +13,10 @@ import pytest
 from hemometric.errors import PrecheckError, UsageError
 from hemometric.learning.tracker import MemoryTracker
 from hemometric.runs import pace
-from hemometric.runs.base import claim_folder, write_text
+from hemometric.runs.folder import claim_folder, write_text
 from hemometric.runs.outcome import finished_lines
 from hemometric.runs.pace import Pace
-from hemometric.runs.records import Both, MetricsFile, ProgressFile, read_metrics, read_progress, write_summary
+from hemometric.runs.records import Both, MetricsFile, ProgressFile, read_metrics, read_progress, write_sealed
 
 
 def test_metrics_are_read_back_by_step(tmp_path: Path) -> None:
@@ -91,7 +91,8 @@ def test_an_outcome_is_told_in_a_few_lines(tmp_path: Path) -> None:
         {"step": 20, "stalled_share": 0.05, "ecg_per_s": 50.0},  # 10 steps at half that: weighs 2
     ]
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in readings))
-    write_summary(tmp_path / "outcome.json", outcome | {"best_validation_loss": 1.25, "validations": []})
+    outcome |= {"num_skipped": 4}
+    write_sealed(tmp_path / "outcome.json", outcome | {"best_validation_loss": 1.25, "validations": []})
     assert finished_lines(tmp_path) == [
         "20 steps; mean loss of the first tenth 4.0000, of the last 1.0000",
         "share of the time that a step waited for its batch: 13.3%",
@@ -100,13 +101,20 @@ def test_an_outcome_is_told_in_a_few_lines(tmp_path: Path) -> None:
     ]
     (tmp_path / "metrics.jsonl").unlink()
     told = {"step_inflation": 1.234, "hub_share_negatives": 0.71, "hub_share_positives": 0.5}
-    write_summary(tmp_path / "outcome.json", outcome | {"best_step": None, "metrics": told, "validations": []} | never)
+    write_sealed(tmp_path / "outcome.json", outcome | {"best_step": None, "metrics": told, "validations": []} | never)
     assert finished_lines(tmp_path)[1:-1] == [
         "a step beside mining took 1.23 times what it takes alone",
         "warning: the most used 5 % of recordings supplied 71% of the mined negatives",
     ]
-    nothing = {"losses": [None], "metrics": {}, "best_step": None, "best_validation_loss": None, "validations": []}
-    write_summary(tmp_path / "outcome.json", nothing)
+    nothing: dict[str, Any] = {
+        "losses": [None],
+        "num_skipped": 1,
+        "metrics": {},
+        "best_step": None,
+        "best_validation_loss": None,
+        "validations": [],
+    }
+    write_sealed(tmp_path / "outcome.json", nothing)
     assert finished_lines(tmp_path) == ["1 step; no loss was finite", f"model: {tmp_path / 'model'}"]
 
 

@@ -20,6 +20,7 @@ from hemometric.corpus import open_corpus
 from hemometric.encoders import load
 from hemometric.errors import DataRejectedError, IntegrityError, PrecheckError, UsageError
 from hemometric.runs import embed, predict
+from hemometric.runs.folder import held_folder
 from hemometric.runs.shardwise import read_output
 
 HERE = {"workers": 0}
@@ -303,3 +304,52 @@ def test_a_model_without_a_head_predicts_nothing(line: Any, encoder: Path, tmp_p
     with pytest.raises(UsageError, match="has no head; fine-tune or tune one: hemometric finetune --help"):
         predict.run(line.shardwise("predict", encoder, tmp_path / "out", **HERE))
     assert not (tmp_path / "out").exists()
+
+
+def test_a_second_command_in_the_same_folder_changes_nothing(
+    line: Any, encoder: Path, estimator: Path, copied: Path
+) -> None:
+    (copied / "_SUCCESS").unlink()
+    with held_folder(copied):
+        before = {path: path.read_bytes() for path in copied.rglob("*") if path.is_file()}
+        for model in (encoder, estimator):
+            with pytest.raises(PrecheckError, match="another command is writing"):
+                embed.run(line.shardwise("embed", model, copied, **HERE))
+        assert {path: path.read_bytes() for path in copied.rglob("*") if path.is_file()} == before
+
+
+def test_a_file_of_another_model_is_not_believed(line: Any, encoder: Path, estimator: Path, copied: Path) -> None:
+    """However it came here, note and all: two models under one `_SUCCESS` would be read as one table."""
+    name = sorted(stamps(copied))[0]
+    ours = (copied / name).read_bytes()
+    embed.run(line.shardwise("embed", estimator, copied.with_name("theirs"), **HERE))
+    theirs = copied.with_name("theirs") / name
+    for path in (theirs, note_of(theirs)):
+        shutil.copy(path, (copied / name).with_name(path.name))
+    embed.run(line.shardwise("embed", encoder, copied, **HERE))
+    assert (copied / name).read_bytes() == ours
+    # Even with a note that claims to be ours, the file's own schema names its model.
+    note = json.loads(note_of(theirs).read_text())
+    note["identity"] = json.loads(note_of(copied / name).read_text())["identity"]
+    shutil.copy(theirs, copied / name)
+    note_of(copied / name).write_text(json.dumps(note))
+    with pytest.raises(IntegrityError, match=r"is not of this model; remove .* and run it again"):
+        embed.run(line.shardwise("embed", encoder, copied, **HERE))
+
+
+@pytest.mark.parametrize("change", [{"num_rows": "x"}, {"num_rows": None}, {"rejected": [1]}, {"more": 1}])
+def test_a_strange_note_is_written_again(line: Any, encoder: Path, copied: Path, change: dict[str, Any]) -> None:
+    note = note_of(copied / sorted(stamps(copied))[0])
+    whole = note.read_text()
+    for text in (json.dumps(json.loads(whole) | change), "[" * 100_000, "{}"):
+        note.write_text(text)
+        embed.run(line.shardwise("embed", encoder, copied, **HERE))
+        assert note.read_text() == whole
+
+
+def test_what_a_kill_left_half_written_is_removed(line: Any, encoder: Path, copied: Path) -> None:
+    orphans = [copied / "._summary.json.7-ab.tmp", copied / "train" / ".part-00000.parquet.7-ab.tmp"]
+    for orphan in orphans:
+        orphan.write_bytes(b"half")
+    embed.run(line.shardwise("embed", encoder, copied, **HERE))
+    assert not any(orphan.exists() for orphan in orphans)

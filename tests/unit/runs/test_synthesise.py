@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ from typing import Any
 import pytest
 
 from hemometric.config import decode
-from hemometric.errors import UsageError
+from hemometric.errors import PrecheckError, UsageError
+from hemometric.runs.folder import held_folder
 from hemometric.runs.synthesise import SynthesiseRun, run
 
 
@@ -47,3 +49,36 @@ def test_another_cohort_in_the_same_folder_is_refused(tmp_path: Path) -> None:
     run(config(tmp_path / "cohort"))
     with pytest.raises(UsageError, match="holds a synthetic cohort of another config or version"):
         run(config(tmp_path / "cohort", seed=5))
+
+
+def test_a_second_command_in_the_same_folder_changes_nothing(tmp_path: Path) -> None:
+    with held_folder(tmp_path / "cohort"):
+        with pytest.raises(PrecheckError, match="out: another command is writing into"):
+            run(config(tmp_path / "cohort"))
+        assert [path.name for path in (tmp_path / "cohort").iterdir()] == [".lock"]
+    run(config(tmp_path / "cohort"))
+
+
+def test_somebodys_folder_is_left_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("x")
+    with pytest.raises(UsageError, match="is not empty and holds no synthetic cohort"):
+        run(config(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize(
+    ("code", "error", "sentence"),
+    [
+        (errno.EACCES, UsageError, r"out: .*cohort cannot be written: the reason; choose another"),
+        (errno.ENOSPC, PrecheckError, r"out: no room left to write in .*cohort \(the reason\); free some space"),
+    ],
+)
+def test_a_place_that_refuses_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, error: type[Exception], sentence: str
+) -> None:
+    def refused(*_: object, **__: object) -> int:
+        raise OSError(code, "the reason")
+
+    monkeypatch.setattr(Path, "write_bytes", refused)
+    with pytest.raises(error, match=sentence):
+        run(config(tmp_path / "cohort"))
