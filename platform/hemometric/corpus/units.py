@@ -25,6 +25,7 @@ from hemometric.corpus.pseudonyms import Key, normal_patient_id
 from hemometric.corpus.schema import ROW_ORDER, corpus_schema, row_of
 from hemometric.corpus.split import partition_of
 from hemometric.corpus.stamps import Stamp, content_of
+from hemometric.corpus.typed_columns import ABSENT
 from hemometric.ecg import Rejected
 from hemometric.errors import IntegrityError
 from hemometric.vendors import Source, read
@@ -119,7 +120,7 @@ def _read_row(context: IngestContext, source: Source, metadata: dict[str, Any]) 
     recording = read(source)
     if isinstance(recording, Rejected):
         return recording
-    patient_id = normal_patient_id(metadata["patient_id"]) or normal_patient_id(recording.patient_id)
+    patient_id = _stated(metadata["patient_id"]) or _stated(recording.patient_id)
     if patient_id:
         patient = key.patient(patient_id)
     elif config.patients == "recording_is_patient":
@@ -142,6 +143,12 @@ def _read_row(context: IngestContext, source: Source, metadata: dict[str, Any]) 
         flags=assessed.flags,
         metadata=metadata,
     )
+
+
+def _stated(patient_id: str | None) -> str:
+    """Give the id, empty where it only says that there is none: all of these would else be one patient."""
+    stated = normal_patient_id(patient_id)
+    return "" if stated in ABSENT else stated
 
 
 def stage_unit(context: IngestContext, unit: Unit) -> UnitSummary:

@@ -196,6 +196,17 @@ def test_a_link_to_itself_is_one_record_refused(archive: Path, tmp_path: Path, i
         ingest(config, [archive], tmp_path / "out", key)
 
 
+@pytest.mark.parametrize("absent", ["NA", "nan", "None", "<NA>", "\uff2e\uff21"])
+def test_a_header_that_says_no_patient_makes_no_patient(
+    archive: Path, tmp_path: Path, ingest, key: Key, absent: str
+) -> None:
+    for header in archive.rglob("*.hea"):
+        name = f"P{header.stem}" if header.parent.name == "0" else absent
+        header.write_text(header.read_text() + f"# Patient ID: {name}\n")
+    counts = ingest(IngestConfig(max_rejected_fraction=0.5), [archive], tmp_path / "out", key).counts
+    assert (counts.accepted, counts.rejected) == (6, {"missing_patient": 6})
+
+
 def test_a_header_that_is_its_own_segment_is_counted(archive: Path, tmp_path: Path, ingest, key: Key) -> None:
     (archive / "turn.hea").write_text("turn/1 1 500 1200\nturn 1200\n")
     counts = ingest(config_for(archive, max_rejected_fraction=0.5), [archive], tmp_path / "out", key).counts
