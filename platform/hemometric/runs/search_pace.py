@@ -9,14 +9,15 @@ from types import TracebackType
 from hemometric.learning.progress import as_clock
 from hemometric.runs.pace import Display
 
-_LEAST_WORK = 0.5
+_LEAST_WORK = 1.0
 """Trials' worth of work before which nothing is said of the time left: starting a trial takes longer than its steps."""
 
 
 class SearchPace:
     """Shows a search whose trials tell of themselves; use it as a context manager.
 
-    The time left is that of the work left at the rate so far, where a trial is one unit of work however it ends.
+    The time left is that of the work left at the rate so far, where a trial is one unit of work however it ends. It
+    is reckoned when work is heard of, and runs down until the next word; once it has run out, nothing is said of it.
 
     Parameters
     ----------
@@ -35,6 +36,7 @@ class SearchPace:
         self._num_failed = 0
         self._best = math.inf
         self._began_s = time.monotonic()
+        self._reckoned: tuple[float, float] | None = None  # the work that was done, and when all of it should be
         self._display = Display("search", num_trials)
 
     def __enter__(self) -> SearchPace:
@@ -87,4 +89,9 @@ class SearchPace:
         counted = work - self._num_known
         if counted < _LEAST_WORK:
             return None
-        return (time.monotonic() - self._began_s) / counted * max(0.0, self._num_trials - work)
+        now_s = time.monotonic()
+        if self._reckoned is None or self._reckoned[0] != work:
+            left_s = (now_s - self._began_s) / counted * max(0.0, self._num_trials - work)
+            self._reckoned = work, now_s + left_s
+        left_s = self._reckoned[1] - now_s
+        return left_s if left_s > 0 or work >= self._num_trials else None

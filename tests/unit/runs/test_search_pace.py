@@ -51,13 +51,30 @@ def test_a_log_hears_of_the_beginning_of_every_end_and_now_and_then(
         shown.show()
     common = {"run": "search", "total": 4}
     assert lines(capsys) == [
-        # Half a trial in 10 s, and three and a half are left.
-        common | {"done": 0, "running": 2, "time_left_s": 70.0},
+        # Less than a trial's work is not enough to reckon with.
+        common | {"done": 0, "running": 2},
+        # One trial's work in 10 s, and three trials' are left.
         common | {"done": 0, "running": 2, "best_validation_loss": 7.5, "time_left_s": 30.0},
-        common | {"done": 1, "running": 1, "best_validation_loss": 6.25, "time_left_s": 25.0},
+        common | {"done": 1, "running": 1, "best_validation_loss": 6.25, "time_left_s": 11.7},
         common | {"done": 2, "running": 1, "failed": 1, "best_validation_loss": 6.25, "time_left_s": 9.0},
-        common | {"done": 2, "running": 1, "failed": 1, "best_validation_loss": 6.25, "time_left_s": 15.0},
+        common | {"done": 2, "running": 1, "failed": 1, "best_validation_loss": 6.25},
     ]
+
+
+def test_the_time_left_runs_down_while_nothing_is_heard_and_never_up(
+    now: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with SearchPace(2, 100) as shown:
+        shown.began("a")
+        now[0] += 30
+        shown.reported("a", 100, 7.0)
+        shown.ended("a")
+        shown.began("b")
+        for _ in range(4):
+            now[0] += 10
+            shown.show()
+        told = [line.get("time_left_s") for line in lines(capsys)]
+    assert told == [None, 30.0, 30.0, 20.0, 10.0, None, None]
 
 
 def test_trials_that_answer_from_their_folders_say_nothing_of_the_rate(
