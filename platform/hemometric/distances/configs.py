@@ -9,9 +9,11 @@ import numpy.typing as npt
 from pydantic import Field, field_validator
 
 from hemometric.config import Config
-from hemometric.distances import across_leads, dtw, pointwise
+from hemometric.distances import across_leads, archive_search, dtw, pointwise
+from hemometric.distances.archive_search import Exclude
 from hemometric.distances.checks import Form, Metric, Window, checked_signals
 from hemometric.distances.engine import warm_up
+from hemometric.distances.schedule import Int64
 from hemometric.ecg import Float32
 
 
@@ -64,6 +66,20 @@ class Dtw:
         """See `dtw.refine`; in the difference form always."""
         band = self._band(signals, "signals")
         return dtw.refine(signals, candidates, window=band, metric=self.metric, threads=threads)
+
+    def nearest(
+        self,
+        queries: npt.ArrayLike,
+        archive: npt.ArrayLike,
+        k: int,
+        exclude: Exclude | None = None,
+        threads: int | None = None,
+    ) -> tuple[Int64, Float32]:
+        """See `archive_search.nearest`; in the difference form always."""
+        band = self._band(queries, "queries")
+        return archive_search.nearest(
+            queries, archive, k, window=band, metric=self.metric, exclude=exclude, threads=threads
+        )
 
     def warm_up(self, num_leads: int) -> None:
         """See `engine.warm_up`."""

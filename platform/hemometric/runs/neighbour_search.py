@@ -16,7 +16,7 @@ from pydantic import Field
 
 from hemometric.config import PLACEMENT, Config
 from hemometric.corpus.files import replacing
-from hemometric.distances import Distance, DistanceConfig
+from hemometric.distances import Distance, DistanceConfig, Dtw
 from hemometric.ecg import Float32
 from hemometric.errors import UsageError
 from hemometric.mining.compared import ComparedConfig, WholeRecord
@@ -203,6 +203,8 @@ def refined(distance: Distance, archive: Float32, queries: Int64, candidates: In
 
 def nearest(distance: Distance, archive: Float32, queries: Int64, k: int, threads: int) -> tuple[Int64, Float32]:
     """Find the k nearest recordings of some recordings of an archive, none being its own; ties by position."""
+    if isinstance(distance, Dtw):
+        return distance.nearest(archive[queries], archive, k, (queries, np.arange(len(archive))), threads)
     kept = np.empty((len(queries), 0), np.int64)
     distances = np.empty((len(queries), 0), np.float32)
     for start in range(0, len(archive), _COMPARED_ROWS):
