@@ -12,9 +12,11 @@ from mlflow import MlflowClient
 
 from hemometric.corpus import open_corpus
 from hemometric.encoders import load
+from hemometric.errors import PrecheckError
 from hemometric.runs import tune as plain
 from hemometric.runs.outcome import read_outcome
 from hemometric.runs.records import read_progress
+from hemometric.runs.trials import recorded
 from hemometric.runs.tune import read_trials
 from hemometric.runtime import tune
 
@@ -110,6 +112,28 @@ def test_a_killed_search_goes_on_and_loses_nothing(
 
     # The same again is a no-op, and needs no session.
     assert tune.run(config)[0].startswith("4 trials")
+
+
+def test_a_full_disk_ends_the_search_and_is_no_trials_failure(
+    line: Any, two_cpus: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def trial_on_a_full_disk(values: Any, *, base: str, parent: str | None) -> None:
+        from hemometric.errors import PrecheckError
+        from hemometric.runtime import tune as there
+
+        def full(*_: object, **__: object) -> None:
+            raise PrecheckError("no room left to write")
+
+        there.train_on_ray = full  # in Tune's own process of this trial
+        there._trial(values, base=base, parent=parent)
+
+    config = line.tune(tmp_path / "run", tracking={"kind": "none"})
+    monkeypatch.setattr(tune, "_trial", trial_on_a_full_disk)
+    with pytest.raises(PrecheckError, match="no room left to write"):
+        tune.run(config)
+    begun = recorded(config.out)
+    assert 0 < len(begun) < config.num_trials
+    assert all(set(record) == {"number", "values"} for record in begun)
 
 
 def test_the_test_split_is_never_read(line: Any, tmp_path: Path) -> None:

@@ -5,12 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from hemometric.errors import DataRejectedError, HemometricError
+from hemometric.errors import DataRejectedError, HemometricError, IntegrityError, UsageError
 from hemometric.runs.outcome import read_outcome
 from hemometric.runs.records import read_json, write_summary
 from hemometric.runs.search import Value
 
 SCORE = "validation_loss"
+
+TRIAL_ERRORS = (UsageError, DataRejectedError, IntegrityError)
+"""What a trial's own settings may bring about, so that the next one may do better. Any other error, such as a full
+disk, is none of a trial's: it ends the search, and nothing is recorded."""
 
 
 def record_of(folder: Path) -> Path:
@@ -34,6 +38,14 @@ def record_stop(folder: Path, step: int | None) -> None:
 def record_failure(folder: Path, error: HemometricError) -> None:
     """Write down why a trial failed, where running it again would only fail again."""
     write_summary(record_of(folder), read_json(record_of(folder)) | {"failed": str(error)})
+
+
+def record_finish(folder: Path) -> None:
+    """Drop what an earlier start wrote of how a trial ended, for it has finished since."""
+    record = read_json(record_of(folder))
+    kept = {name: value for name, value in record.items() if name not in ("stopped", "failed")}
+    if kept != record:
+        write_summary(record_of(folder), kept)
 
 
 def recorded(folder: Path) -> list[dict[str, Any]]:
@@ -63,7 +75,7 @@ def row_of(folder: Path) -> dict[str, Any]:
     }
     if (folder / "outcome.json").is_file():
         outcome = read_outcome(folder)
-        row |= {"finished": True, SCORE: outcome["best_validation_loss"], "step": outcome["best_step"]}
+        row |= {"finished": True, "failed": None, SCORE: outcome["best_validation_loss"], "step": outcome["best_step"]}
     return row
 
 

@@ -18,14 +18,7 @@ from pydantic import Field, model_validator
 
 from hemometric.config import PLACEMENT, Config, decode, fingerprint
 from hemometric.encoders import load
-from hemometric.errors import (
-    DataRejectedError,
-    HemometricError,
-    IntegrityError,
-    InterruptedRunError,
-    PrecheckError,
-    UsageError,
-)
+from hemometric.errors import UsageError
 from hemometric.learning import Report, World, progress_on
 from hemometric.runs.base import run_folder
 from hemometric.runs.finetune import FinetuneRun, SupervisedRun, finetune, resolved
@@ -33,7 +26,17 @@ from hemometric.runs.outcome import open_trackers, read_outcome
 from hemometric.runs.records import read_json, read_metrics, write_summary
 from hemometric.runs.search import Search, Value, drawn, replaced
 from hemometric.runs.training import Hooks, is_finished
-from hemometric.runs.trials import SCORE, best_of, record_failure, record_stop, record_trial, recorded, row_of
+from hemometric.runs.trials import (
+    SCORE,
+    TRIAL_ERRORS,
+    best_of,
+    record_failure,
+    record_finish,
+    record_stop,
+    record_trial,
+    recorded,
+    row_of,
+)
 from hemometric.tracking import open_tracker, run_id_of
 
 if TYPE_CHECKING:
@@ -41,7 +44,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_FAILURES = (UsageError, DataRejectedError, IntegrityError, PrecheckError)
 _OWN_FIELDS = ("job", "search", "num_trials", "trial_steps", "max_concurrent", "halving")
 
 
@@ -212,7 +214,7 @@ def finished_lines(config: TuneRun) -> list[str]:
     best = next(row for row in table["trials"] if row["trial"] == table["best"])
     settings = ", ".join(f"{path} = {_short(value)}" for path, value in sorted(best["values"].items()))
     num_finished = sum(row["finished"] for row in table["trials"])
-    num_failed = sum(row["failed"] is not None for row in table["trials"])
+    num_failed = sum(row["failed"] is not None and not row["finished"] for row in table["trials"])
     others = f", {num_failed} failed (trials.json says why)" if num_failed else ""
     unit = f" {config.task.unit}".rstrip() if config.task.kind == "regression" else ""
     num_stopped = len(table["trials"]) - num_finished - num_failed
@@ -241,14 +243,12 @@ def _search_here(config: TuneRun, parent: str | None) -> None:
         record_trial(made.out, values)
         try:
             return _trial_here(made, parent, trial)
-        except InterruptedRunError:
-            raise
-        except HemometricError as error:
+        except TRIAL_ERRORS as error:
             record_failure(made.out, error)
             raise
 
     # A trial that fails is counted, and the others go on; whoever interrupts means the search.
-    study.optimize(objective, n_trials=config.num_trials, catch=_FAILURES)
+    study.optimize(objective, n_trials=config.num_trials, catch=TRIAL_ERRORS)
 
 
 def _trial_here(config: FinetuneRun, parent: str | None, trial: optuna.Trial) -> float:
@@ -280,6 +280,7 @@ def _trial_here(config: FinetuneRun, parent: str | None, trial: optuna.Trial) ->
         ):
             progress = progress_on(f"trial {trial.number}")
             finetune(found, World(), Hooks(tracker=tracker, progress=progress, on_report=on_report))
+    record_finish(found.out)
     return float(read_outcome(found.out)["best_validation_loss"])
 
 

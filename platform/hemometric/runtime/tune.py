@@ -3,21 +3,43 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 from typing import Any
 
-from hemometric.errors import ClusterError, HemometricError, InterruptedRunError, StalledError
+from hemometric.errors import HemometricError, InterruptedRunError, PrecheckError, PrivacyError
 from hemometric.runs.base import run_folder
 from hemometric.runs.finetune import FinetuneRun, finetune, resolved
 from hemometric.runs.outcome import read_outcome
 from hemometric.runs.search import Value, space
 from hemometric.runs.search_pace import SearchPace
 from hemometric.runs.training import is_finished
-from hemometric.runs.trials import SCORE, is_done, record_failure, record_stop, record_trial, recorded
-from hemometric.runs.tune import TuneRun, conclude, finished_lines, folder_of, parent_run, prepared, trial_config
+from hemometric.runs.trials import (
+    SCORE,
+    TRIAL_ERRORS,
+    is_done,
+    record_failure,
+    record_finish,
+    record_stop,
+    record_trial,
+    recorded,
+)
+from hemometric.runs.tune import (
+    TuneRun,
+    conclude,
+    finished_lines,
+    folder_of,
+    parent_run,
+    prepared,
+    results,
+    trial_config,
+)
 from hemometric.runtime.failures import translated
 from hemometric.runtime.session import DRIVER_CPUS, session
 from hemometric.runtime.train import check_fits, train_on_ray
+
+_ENDING = "ends_search"
+"""Key of a report in which a trial tells the driver of an error that is none of a trial's; see `_stopper`."""
 
 
 def run(config: TuneRun) -> list[str]:
@@ -41,7 +63,8 @@ def _search(config: TuneRun, parent: str | None) -> None:
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
     known = [record["values"] for record in recorded(config.out)]
     num_done = sum(is_done(folder_of(config, values)) for values in known)
-    if len(known) >= config.num_trials and num_done == len(known):
+    has_finished = any(row["finished"] for row in results(config))
+    if len(known) >= config.num_trials and num_done == len(known) and has_finished:
         return
     num_steps = config.trial_steps or config.num_steps
     scheduler = None
@@ -53,6 +76,7 @@ def _search(config: TuneRun, parent: str | None) -> None:
             max_t=num_steps + 1,
         )
     pace = SearchPace(config.num_trials, num_steps, num_done)
+    ended_by: list[HemometricError] = []
     tuner = tune.Tuner(
         tune.with_resources(
             tune.with_parameters(_trial, base=config.model_dump_json(), parent=parent), {"CPU": DRIVER_CPUS}
@@ -77,6 +101,7 @@ def _search(config: TuneRun, parent: str | None) -> None:
             storage_path=str((config.out / "ray").resolve()),
             verbose=0,
             callbacks=[_watcher(pace)],
+            stop=_stopper(ended_by),
             failure_config=tune.FailureConfig(max_failures=1),
         ),
     )
@@ -86,7 +111,9 @@ def _search(config: TuneRun, parent: str | None) -> None:
         with pace:
             num_ended = len(tuner.fit())
     except Exception as error:
-        raise translated(error) from error
+        raise (ended_by[0] if ended_by else translated(error)) from error
+    if ended_by:
+        raise ended_by[0]
     if num_ended < config.num_trials:
         raise InterruptedRunError(
             f"the search ended after {num_ended} of {config.num_trials} trials; the same command goes on from there"
@@ -125,6 +152,25 @@ def _watcher(pace: SearchPace) -> Any:
     return Watcher()
 
 
+def _stopper(ended_by: list[HemometricError]) -> Any:
+    """End the whole search as soon as a trial reports an error that ends it, and keep that error."""
+    from ray.tune.stopper import NoopStopper, Stopper
+
+    class Ending(Stopper):  # type: ignore[misc]
+        def __call__(self, _: str, result: dict[str, Any]) -> bool:
+            if _ENDING in result:
+                ended_by.append(result[_ENDING])
+            return _ENDING in result
+
+        def stop_all(self) -> bool:
+            return bool(ended_by)
+
+        def __reduce__(self) -> tuple[Any, ...]:
+            return NoopStopper, ()  # Tune pickles what it is given, and the list would be another one
+
+    return Ending()
+
+
 def _trial(values: dict[str, Value], *, base: str, parent: str | None) -> None:
     """Run one trial inside Tune: a nested Ray Train run, or the record of a finished one."""
     from ray import tune
@@ -145,14 +191,18 @@ def _trial(values: dict[str, Value], *, base: str, parent: str | None) -> None:
                     callbacks=(TuneReportCallback(),),
                     watch=False,
                 )
-        except (ClusterError, StalledError, InterruptedRunError):
-            raise
-        except HemometricError as error:
+        except (PrecheckError, PrivacyError) as error:
+            # Told as a report: Tune would try a trial that raises again, and then go on with the others.
+            tune.report({_ENDING: error, SCORE: math.inf, "step": 0})
+            return
+        except TRIAL_ERRORS as error:
             record_failure(trial.out, error)
             raise
+        record_finish(trial.out)
         # One killed between its last checkpoint and its model has nothing left to validate; Tune refuses such silence.
         tune.report(_validations(trial)[-1])
         return
+    record_finish(trial.out)
     for validation in _validations(trial):
         tune.report(validation)
 

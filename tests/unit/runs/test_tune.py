@@ -10,9 +10,16 @@ from typing import Any
 import pytest
 
 from hemometric.encoders import load
-from hemometric.errors import UsageError
+from hemometric.errors import (
+    ClusterError,
+    HemometricError,
+    IntegrityError,
+    PrecheckError,
+    PrivacyError,
+    UsageError,
+)
 from hemometric.runs import tune as runs_tune
-from hemometric.runs.trials import recorded
+from hemometric.runs.trials import record_failure, record_stop, recorded, row_of
 from hemometric.runs.tune import TuneRun, read_trials, refit_config, trial_config
 
 HERE: dict[str, Any] = {"workers": 0, "tracking": {"kind": "none"}, "num_trials": 3, "trial_steps": 8}
@@ -165,6 +172,46 @@ def test_a_trial_that_fails_is_counted_and_the_others_finish(line: Any, tmp_path
     assert not rows[1e30]["finished"]
     assert rows[1e30]["failed"]
     assert "failed (trials.json says why)" in lines[0]
+
+
+@pytest.mark.parametrize("kind", [PrecheckError, PrivacyError, ClusterError])
+def test_what_is_none_of_a_trials_faults_ends_the_search_and_is_not_recorded(
+    line: Any, finished: TuneRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[HemometricError]
+) -> None:
+    config = line.tune(tmp_path / "run", **HERE)
+    began = []
+
+    def broken(given: Any, *_: object) -> None:
+        began.append(given.out)
+        raise kind("no room left to write")
+
+    with monkeypatch.context() as patched, pytest.raises(kind, match="no room left"):
+        patched.setattr(runs_tune, "finetune", broken)
+        runs_tune.run(config)
+    assert len(began) == 1, "the search went on after the disk was full"
+    assert [set(record) for record in recorded(config.out)] == [{"number", "values"}]
+    # With room again, the same command finds what it finds anywhere.
+    assert runs_tune.run(config)[0] == "3 trials, 3 finished, 0 stopped early"
+    assert table(config) == table(finished)
+
+
+def test_a_trial_that_finishes_later_is_neither_failed_nor_stopped(
+    line: Any, finished: TuneRun, tmp_path: Path
+) -> None:
+    config = line.tune(tmp_path / "run", **HERE)
+    shutil.copytree(finished.out, config.out)
+    for left_over in ("model", "refit"):
+        shutil.rmtree(config.out / left_over)
+    (config.out / "trials.json").unlink()
+    first, second, third = (trial_config(config, record["values"]).out for record in recorded(config.out))
+    record_failure(first, IntegrityError("the loss was not finite"))
+    record_stop(second, 4)
+    shutil.rmtree(third)
+    record_failure(third, UsageError("once"))
+    assert row_of(first)["failed"] is None, "who has finished has not failed"
+    assert runs_tune.run(config)[0] == "3 trials, 3 finished, 0 stopped early"
+    assert all(set(record) == {"number", "values"} for record in recorded(config.out))
+    assert table(config) == table(finished)
 
 
 def test_what_the_model_brings_is_not_searched(line: Any, encoder: Path, tmp_path: Path) -> None:
