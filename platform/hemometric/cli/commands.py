@@ -73,7 +73,7 @@ def ingest(
     debug: Debug = False,
 ) -> None:
     """Turn vendor files into a corpus: checked, pseudonymised, split by patient, hashed."""
-    overrides = [word for word in sources or [] if "=" in word and not Path(word).exists()]
+    overrides = [word for word in sources or [] if "=" in word and not _exists(word)]
     paths = [word for word in sources or [] if word not in overrides]
     fields = {"sources": paths, "out": out, "key": key}
     launch("ingest", decode_job("ingest", config, [*_table(table, config), *overrides], fields))
@@ -227,6 +227,13 @@ def config_show(file: Path, overrides: Overrides = None, debug: Debug = False) -
 def version() -> None:
     """Print the version."""
     say(f"hemometric {__version__}")
+
+
+def _exists(word: str) -> bool:
+    try:
+        return Path(word).exists()
+    except OSError:  # longer than any file's name
+        return False
 
 
 def _table(table: Path | None, config: Path | None) -> list[str]:

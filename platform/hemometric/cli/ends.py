@@ -9,6 +9,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 import typer
@@ -16,6 +17,8 @@ import typer
 from hemometric.errors import HemometricError, UsageError
 
 INTERRUPTED = 130
+_LONG = 63
+"""Letters of a word that may be a name longer than file systems take."""
 _NO_MEMORY = "no memory left; take smaller batches, a smaller model or fewer workers"
 
 
@@ -80,7 +83,19 @@ def _run(arguments: list[str]) -> Any:
     for word in arguments:
         if any("\ud800" <= letter <= "\udfff" for letter in word):
             raise UsageError(f"argument {word!a} is not UTF-8; rename the file or folder, or link to it")
+        if len(word) > _LONG and ("=" not in word or word.startswith("-")):  # a field=value is the config's to check
+            _check_path(word)
     return app(args=arguments, standalone_mode=False)
+
+
+def _check_path(word: str) -> None:
+    from hemometric.config import check_names
+
+    option, _, value = word.partition("=") if word.startswith("-") else ("", "", word)
+    try:
+        check_names(Path(value))
+    except ValueError as error:
+        raise UsageError(f"argument {option or word[:_LONG]!r}: {error}") from None
 
 
 def _open_closed_streams() -> None:

@@ -15,6 +15,7 @@ import torch
 import typer
 
 from hemometric.cli import guarded
+from hemometric.cli.ends import _run as run_words
 from hemometric.cli.ends import say
 from hemometric.learning.progress import JsonLinesProgress, tell
 
@@ -109,3 +110,30 @@ def test_a_config_may_come_from_a_pipe(tmp_path: Path) -> None:
     command = f"{' '.join(HEMOMETRIC)} config check <(cat {config})"
     ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["verify", "LONG"],
+        ["inspect", "LONG"],
+        ["inspect", "c", "--draw", "first", "--out", "d/LONG.png"],
+        ["ingest", "LONG", "--out", "o"],
+        ["ingest", "a=LONG", "--out", "o"],
+        ["ingest", "s", "--out", "LONG"],
+        ["ingest", "s", "--out", "o", "--table", "LONG.csv"],
+        ["ingest", "s", "--out", "o", "--key=LONG"],
+        ["embed", "--model", "m", "--corpus", "LONG", "--out", "o"],
+        ["pretrain", "--config", "LONG"],
+        ["pretrain", "corpus=LONG", "out=o"],
+        ["config", "check", "LONG"],
+        ["synthesise", "--out=LONG"],
+        ["demo", "--out", "LONG"],
+    ],
+    ids=" ".join,
+)
+def test_a_name_that_is_too_long_is_one_sentence(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert guarded(lambda: run_words([word.replace("LONG", "x" * 300) for word in words])) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "at most 255 are taken; shorten it" in told or "unknown field 'a'" in told
