@@ -15,7 +15,7 @@ from pydantic import Field
 from hemometric import __version__
 from hemometric.config import PLACEMENT, fingerprint
 from hemometric.corpus import Corpus, open_corpus
-from hemometric.corpus.files import make_folder
+from hemometric.corpus.files import usable
 from hemometric.encoders import load, save
 from hemometric.evaluation import (
     KeyFigure,
@@ -33,6 +33,7 @@ from hemometric.evaluation import (
 from hemometric.evaluation.report import Part
 from hemometric.runs.base import Workers
 from hemometric.runs.embed import EmbedRun, ShardwiseRun, embed
+from hemometric.runs.folder import held_folder
 from hemometric.runs.headlines import headline
 from hemometric.runs.limits import ALWAYS, limits_of
 from hemometric.runs.predict import PredictRun, predict
@@ -94,7 +95,15 @@ def run(config: EvaluateRun) -> list[str]:
 
 
 def evaluate(config: EvaluateRun, open_map: OpenMap) -> list[str]:
-    """Embed with each system, score each task, and write ``report.html`` and ``scores.json``."""
+    """Embed with each system, score each task, and write ``report.html`` and ``scores.json``.
+
+    Raises
+    ------
+    UsageError
+        A study does not fit its corpus, or `out` cannot be written.
+    PrecheckError
+        Another command is writing there, or the disk is full.
+    """
     # Whatever is wrong is said now, and not after an hour of embedding.
     for study in config.studies:
         check(study, open_corpus(study.corpus), load(study.predictor) if study.predictor is not None else None)
@@ -102,7 +111,11 @@ def evaluate(config: EvaluateRun, open_map: OpenMap) -> list[str]:
         read_reachable(study.reachable)
     of_runs = [pretrain_section(config.pretrain)] if config.pretrain is not None else []
     of_runs += [tune_section(config.tune)] if config.tune is not None else []
-    make_folder(config.out)
+    with usable(config.out, "out"), held_folder(config.out):
+        return _evaluated(config, open_map, of_runs)
+
+
+def _evaluated(config: EvaluateRun, open_map: OpenMap, of_runs: list[Section]) -> list[str]:
     sections: list[Section] = []
     summary: list[str] = []
     keys: list[KeyFigure] = []

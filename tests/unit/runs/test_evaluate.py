@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from hemometric.config import decode
-from hemometric.errors import UsageError
+from hemometric.errors import PrecheckError, UsageError
 from hemometric.runs import evaluate, tune
 from hemometric.runs.evaluate import EvaluateRun
+from hemometric.runs.folder import held_folder
 
 HERE: dict[str, Any] = {"workers": 0, "tracking": {"kind": "none"}}
 MMHG = {"kind": "regression", "label": "mpcwp_mmhg", "unit": "mmHg"}
@@ -186,3 +187,21 @@ def test_whatever_is_wrong_is_said_before_the_work(
     with pytest.raises(UsageError, match=sentence):
         evaluate.run(evaluation(line, tmp_path / "out", encoder, **fields))
     assert not (tmp_path / "out").exists()
+
+
+def test_a_second_command_in_the_same_folder_changes_nothing(line: Any, encoder: Path, tmp_path: Path) -> None:
+    with held_folder(tmp_path / "out"):
+        with pytest.raises(PrecheckError, match="out: another command is writing into"):
+            evaluate.run(evaluation(line, tmp_path / "out", encoder))
+        assert [path.name for path in (tmp_path / "out").iterdir()] == [".lock"]
+
+
+def test_a_full_disk_is_said_with_the_place(
+    line: Any, encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(evaluate, "_evaluated", full)
+    with pytest.raises(PrecheckError, match=r"out: no room left to write in .*out \(No space"):
+        evaluate.run(evaluation(line, tmp_path / "out", encoder))
