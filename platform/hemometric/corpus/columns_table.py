@@ -54,7 +54,7 @@ class ColumnsTable(Config):
     @field_validator("delimiter")
     @classmethod
     def _one_sign(cls, delimiter: str) -> str:
-        if len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n\0':
+        if len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n':
             raise ValueError('delimiter must be one ASCII character, such as "," or ";" or a tab, and no quote')
         return delimiter
 
