@@ -197,24 +197,6 @@ def read_sealed(path: Path, shape: type[S]) -> S:
     return _shaped(path, shape, json.dumps(values).encode())
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON mapping that `write_summary` wrote; `read_record` also checks what is in it.
-
-    Raises
-    ------
-    IntegrityError
-        It is missing, damaged, or no mapping.
-    """
-    content = _content(path)
-    try:
-        found = from_json(content)
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        raise _damaged(path, "it is no mapping")
-    return found
-
-
 def write_summary(path: Path, values: Mapping[str, Any]) -> None:
     """Write a run's outcome as JSON."""
     write_text(path, json.dumps(dict(values), indent=2, sort_keys=True) + "\n")

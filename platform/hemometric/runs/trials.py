@@ -7,8 +7,9 @@ from typing import Any
 
 from hemometric.errors import DataRejectedError, HemometricError, IntegrityError, UsageError
 from hemometric.runs.outcome import read_outcome
-from hemometric.runs.records import read_json, write_summary
+from hemometric.runs.records import read_record, write_summary
 from hemometric.runs.search import Value
+from hemometric.runs.shapes import TrialRecord
 
 SCORE = "validation_loss"
 
@@ -22,6 +23,11 @@ def record_of(folder: Path) -> Path:
     return folder.parent / f"{folder.name}.json"
 
 
+def _read(path: Path) -> dict[str, Any]:
+    """Read a record, without what was never written; a search that is run again writes it anew."""
+    return read_record(path, TrialRecord, remove=path).model_dump(exclude_unset=True)
+
+
 def record_trial(folder: Path, values: dict[str, Value]) -> None:
     """Write down what a trial tries before it begins, so that a killed search knows it."""
     path = record_of(folder)
@@ -32,17 +38,17 @@ def record_trial(folder: Path, values: dict[str, Value]) -> None:
 
 def record_stop(folder: Path, step: int | None) -> None:
     """Write down that early stopping ended a trial, after a step where it is known."""
-    write_summary(record_of(folder), read_json(record_of(folder)) | {"stopped": {"step": step}})
+    write_summary(record_of(folder), _read(record_of(folder)) | {"stopped": {"step": step}})
 
 
 def record_failure(folder: Path, error: HemometricError) -> None:
     """Write down why a trial failed, where running it again would only fail again."""
-    write_summary(record_of(folder), read_json(record_of(folder)) | {"failed": str(error)})
+    write_summary(record_of(folder), _read(record_of(folder)) | {"failed": str(error)})
 
 
 def record_finish(folder: Path) -> None:
     """Drop what an earlier start wrote of how a trial ended, for it has finished since."""
-    record = read_json(record_of(folder))
+    record = _read(record_of(folder))
     kept = {name: value for name, value in record.items() if name not in ("stopped", "failed")}
     if kept != record:
         write_summary(record_of(folder), kept)
@@ -50,7 +56,7 @@ def record_finish(folder: Path) -> None:
 
 def recorded(folder: Path) -> list[dict[str, Any]]:
     """Read the records of all trials that ever began below ``folder/trials``, in their order."""
-    found = [read_json(path) for path in sorted((folder / "trials").glob("*.json"))]
+    found = [_read(path) for path in sorted((folder / "trials").glob("*.json"))]
     return sorted(found, key=lambda record: int(record["number"]))
 
 
@@ -59,12 +65,12 @@ def is_done(folder: Path) -> bool:
     record = record_of(folder)
     if (folder / "outcome.json").is_file():
         return True
-    return record.is_file() and not {"stopped", "failed"}.isdisjoint(read_json(record))
+    return record.is_file() and not {"stopped", "failed"}.isdisjoint(_read(record))
 
 
 def row_of(folder: Path) -> dict[str, Any]:
     """Give one trial's row for the table of a search."""
-    record = read_json(record_of(folder))
+    record = _read(record_of(folder))
     row: dict[str, Any] = {
         "trial": folder.name,
         "values": record["values"],

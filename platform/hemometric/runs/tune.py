@@ -23,8 +23,9 @@ from hemometric.learning import Report, World, progress_on
 from hemometric.runs.base import run_folder
 from hemometric.runs.finetune import FinetuneRun, SupervisedRun, finetune, resolved
 from hemometric.runs.outcome import open_trackers, read_outcome
-from hemometric.runs.records import read_json, read_metrics, write_summary
+from hemometric.runs.records import read_metrics, read_sealed, write_sealed
 from hemometric.runs.search import Search, Value, drawn, replaced
+from hemometric.runs.shapes import TrialsTable
 from hemometric.runs.training import Hooks, is_finished
 from hemometric.runs.trials import (
     SCORE,
@@ -173,7 +174,7 @@ def conclude(config: TuneRun, identity: str, run_trial: RunTrial) -> None:
     """Write the table of trials, refit the best, and put its model to ``out/model``."""
     rows = results(config)
     best = best_of(rows)
-    write_summary(config.out / "trials.json", {"trials": rows, "best": best["trial"], "num_trials": config.num_trials})
+    write_sealed(config.out / "trials.json", {"trials": rows, "best": best["trial"], "num_trials": config.num_trials})
     tracker = open_tracker(config.tracking, config.out, identity=identity, name="tune")
     close_unfinished(config, rows)
     run_trial(refit_config(config, best["values"]), run_id_of(tracker))
@@ -199,13 +200,15 @@ def read_trials(folder: Path) -> dict[str, Any]:
     ------
     UsageError
         The folder holds none.
+    IntegrityError
+        It is damaged or changed.
     """
     path = folder / "trials.json"
     if not path.is_file():
         raise UsageError(
             f"{folder} holds no finished search, or its trials.json was removed; run hemometric tune again"
         )
-    return read_json(path)
+    return read_sealed(path, TrialsTable).model_dump()
 
 
 def finished_lines(config: TuneRun) -> list[str]:

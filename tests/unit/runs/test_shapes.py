@@ -12,6 +12,8 @@ from hemometric.errors import IntegrityError
 from hemometric.runs.outcome import read_outcome
 from hemometric.runs.records import read_metrics, read_progress, read_record, read_sealed, write_sealed, write_summary
 from hemometric.runs.shapes import GraphSummary, Letter, Outcome, TrialRecord, TrialsTable
+from hemometric.runs.trials import is_done, record_stop, record_trial, recorded, row_of
+from hemometric.runs.tune import read_trials
 
 ROW: dict[str, Any] = {"trial": "a", "values": {"x": 0.5}, "finished": True, "failed": None, "step": 8}
 TABLE: dict[str, Any] = {"trials": [ROW | {"validation_loss": 1.5}], "best": "a", "num_trials": 1}
@@ -109,3 +111,30 @@ def test_metrics_take_finite_numbers_at_a_step_and_nothing_else(tmp_path: Path) 
 def test_a_strange_progress_is_none(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "progress.json").write_bytes(content)
     assert read_progress(tmp_path / "progress.json") is None
+
+
+@pytest.mark.parametrize("content", STRANGE, ids=lambda content: repr(content[:8]))
+def test_a_strange_record_of_a_trial_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "trials").mkdir()
+    (tmp_path / "trials" / "a.json").write_bytes(content)
+    for read in (lambda: recorded(tmp_path), lambda: row_of(tmp_path / "trials" / "a")):
+        with pytest.raises(IntegrityError, match=r"trials/a\.json is missing or damaged .*; remove .*a\.json and run"):
+            read()
+
+
+def test_a_trial_is_recorded_from_its_beginning_to_its_end(tmp_path: Path) -> None:
+    record_trial(tmp_path / "trials" / "a", {"x": 1.0, "flag": True, "name": "adam", "n": 3})
+    record_stop(tmp_path / "trials" / "a", None)
+    assert is_done(tmp_path / "trials" / "a")
+    assert recorded(tmp_path) == [
+        {"number": 0, "values": {"x": 1.0, "flag": True, "name": "adam", "n": 3}, "stopped": {"step": None}}
+    ]
+
+
+def test_a_changed_table_chooses_no_model(tmp_path: Path) -> None:
+    write_sealed(tmp_path / "trials.json", TABLE)
+    assert read_trials(tmp_path)["best"] == "a"
+    path = tmp_path / "trials.json"
+    path.write_text(path.read_text().replace("1.5", "0.5"))
+    with pytest.raises(IntegrityError, match=r"trials\.json .* is not the file that was written"):
+        read_trials(tmp_path)
