@@ -3,13 +3,14 @@ SHELL := /bin/bash
 PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.installed
+PEERS := build/peers
 OUT ?= demo-output
 JOBS ?= 2
 
 export RAY_USAGE_STATS_ENABLED = 0
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-unit test-cluster test-data bench bench-knn bench-step lint fmt clean
+.PHONY: help install demo test test-unit test-cluster test-data bench bench-dtw bench-knn bench-step lint fmt clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -37,8 +38,15 @@ test-data: install ## tests on the real files of HEMOMETRIC_DATA
 	@test -d "$(HEMOMETRIC_DATA)" || { echo "set HEMOMETRIC_DATA to the folder of real ECG files"; exit 2; }
 	HEMOMETRIC_DATA="$(HEMOMETRIC_DATA)" $(BIN)/python -m pytest -q -m data
 
-bench: install ## ratios against other libraries and against ourselves
-	$(BIN)/python tests/benchmarks/bench_dtw.py
+bench: bench-dtw ## the same
+
+bench-dtw: install $(PEERS)/.installed ## DTW against dtaidistance, tslearn and aeon, and against the limit of a core
+	$(BIN)/python tests/benchmarks/bench_dtw.py --peers $(PEERS)/bin/python --json build/bench_dtw.json
+
+$(PEERS)/.installed: tests/benchmarks/requirements-peers.txt
+	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
 
 bench-knn: install ## median beats, and what nearest neighbours tell of a diagnosis, on PTB-XL in HEMOMETRIC_DATA
 	@test -d "$(HEMOMETRIC_DATA)" || { echo "set HEMOMETRIC_DATA to the folder of real ECG files"; exit 2; }

@@ -1,129 +1,201 @@
-"""Speed of DTW against dtaidistance and tslearn: one core each, interleaved in one process, on real ECGs.
+"""Speed of DTW against dtaidistance, tslearn and aeon: one core each, interleaved, on real ECGs; see `make bench-dtw`.
 
-    python tests/benchmarks/bench_dtw.py [--json FILE] [--repeats 5]
+    python tests/benchmarks/bench_dtw.py --peers build/peers/bin/python [--json FILE] [--repeats 5] [--lengths 250 500]
 
-Cells are those inside the band, counted once for each unordered pair; time is CPU time of the process, everything
-included but compilation; the figure is the median over the repeats. Only ratios mean something on a shared machine.
+Cells are those inside the band, counted once for each unordered pair; time is CPU time, everything included but
+compilation and the reading of files; the figure is the median over the repeats. Signals have 250 Hz: the first T
+samples of records500 in HEMOMETRIC_DATA's ptbxl, each second one, or without it the bundled 100 Hz records, resampled.
+The shares are of what `dtw_limit` allows. Only ratios mean something on a shared machine.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
 import statistics
+import subprocess
+import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-os.environ["OMP_NUM_THREADS"] = "1"  # read when the peers' libraries are loaded, below
+os.environ["OMP_NUM_THREADS"] = "1"  # read when numpy is loaded, below
 
+import dtw_extras
+import dtw_limit
 import numpy as np
-from dtaidistance import dtw_ndim
-from tslearn.metrics import cdist_dtw
+from scipy.signal import resample_poly
 
 from hemometric import demo
-from hemometric.distances import pairwise, warm_up
+from hemometric.distances import pairwise, reduced_leads, warm_up
 
-LENGTHS = (250, 500, 1000)
-LEADS = (8, 12)
-BANDS = (None, 0.1)
-OURS, PEERS = 64, {"dtaidistance": 8, "tslearn": 6}  # signals of a batch: enough for some 0.1 s each
+LENGTHS = (250, 500, 1250, 2500)
+PEERS = ("dtaidistance", "tslearn", "aeon")
+BATCH = 64
+PEER_CELLS = 40_000_000  # some 0.2 s
 
 
-def ecgs(num_signals: int) -> np.ndarray:
-    """Real ECGs, float32 [signal, lead, sample] mV at 100 Hz; the last eight leads are I and II's like and V1 … V6."""
+@dataclass(frozen=True)
+class Case:
+    """One kind of DTW; the peers always get `num_leads` leads, we get them reduced to eight lines if `reduced`."""
+
+    name: str
+    num_leads: int
+    band: float | None = None
+    metric: str = "dependent"
+    reduced: bool = False
+
+    @property
+    def paths(self) -> int:
+        """Matrices for each pair."""
+        return self.num_leads if self.metric == "independent" else 1
+
+    @property
+    def operations(self) -> int:
+        """Vector operations for each vector of cells."""
+        leads = 8 if self.reduced else 1 if self.metric == "independent" else self.num_leads
+        return dtw_limit.operations_a_cell(leads, "difference")
+
+    def ours(self, signals: np.ndarray, window: int | None) -> np.ndarray:
+        return pairwise(
+            reduced_leads(signals) if self.reduced else signals, window=window, metric=self.metric, threads=1
+        )
+
+
+CASES = (
+    Case("12 leads", 12),
+    Case("12 leads as 8", 12, reduced=True),
+    Case("1 lead", 1),
+    Case("12 leads, a path each", 12, metric="independent"),
+    Case("12 leads, 10 % band", 12, 0.1),
+    Case("12 leads as 8, 10 % band", 12, 0.1, reduced=True),
+    Case("12 leads, 5 % band", 12, 0.05),
+    Case("12 leads as 8, 5 % band", 12, 0.05, reduced=True),
+    Case("1 lead, 5 % band", 1, 0.05),
+)
+
+
+def ecgs(num_signals: int) -> tuple[np.ndarray, str]:
+    """Real ECGs, float32 [signal, 12 leads, 2500] mV at 250 Hz, and where they are from."""
+    data = os.environ.get("HEMOMETRIC_DATA")
+    if data:
+        files = sorted((Path(data) / "ptbxl/records500").rglob("*.dat"))[:num_signals]
+        signals = np.stack([np.fromfile(file, "<i2").reshape(-1, 12).T[:, ::2] / np.float32(1000) for file in files])
+        return np.ascontiguousarray(signals), "PTB-XL records500, each second sample"
     files = sorted((Path(demo.__file__).parent / "data/ptbxl/records100").rglob("*.dat"))[:num_signals]
-    return np.stack([np.fromfile(file, "<i2").reshape(-1, 12).T / np.float32(1000) for file in files])
+    signals = np.stack([np.fromfile(file, "<i2").reshape(-1, 12).T / np.float32(1000) for file in files])
+    return resample_poly(signals, 5, 2, axis=-1).astype(np.float32), "bundled PTB-XL records100, resampled to 250 Hz"
 
 
-def cells(num_signals: int, num_samples: int, window: int | None) -> int:
-    """Cells inside the band of all unordered pairs."""
+def cells(num_samples: int, window: int | None) -> int:
+    """Cells inside the band of one pair."""
     reach = num_samples if window is None else window
-    inside = sum(min(num_samples, i + reach + 1) - max(0, i - reach) for i in range(num_samples))
-    return num_signals * (num_signals - 1) // 2 * inside
+    return sum(min(num_samples, i + reach + 1) - max(0, i - reach) for i in range(num_samples))
 
 
-def by_hemometric(signals: np.ndarray, window: int | None) -> np.ndarray:
-    return pairwise(signals, window=window, threads=1)
-
-
-def by_dtaidistance(signals: np.ndarray, window: int | None) -> np.ndarray:
-    bound = {} if window is None else {"window": window + 1}
-    series = np.ascontiguousarray(signals.transpose(0, 2, 1), np.float64)
-    return np.asarray(dtw_ndim.distance_matrix_fast(series, parallel=False, **bound)) ** 2
-
-
-def by_tslearn(signals: np.ndarray, window: int | None) -> np.ndarray:
-    bound = {} if window is None else {"global_constraint": "sakoe_chiba", "sakoe_chiba_radius": window}
-    return np.asarray(cdist_dtw(signals.transpose(0, 2, 1).astype(np.float64), n_jobs=1, **bound)) ** 2
-
-
-def seconds(function: Callable[[np.ndarray, int | None], np.ndarray], signals: np.ndarray, window: int | None) -> float:
+def cpu_seconds(function: Callable[[], object], calls: int) -> float:
     start = time.process_time()
-    function(signals, window)
-    return time.process_time() - start
+    for _ in range(calls):
+        function()
+    return (time.process_time() - start) / calls
 
 
-def measure(repeats: int) -> list[dict[str, object]]:
-    every = ecgs(OURS)
-    libraries = {"hemometric": (by_hemometric, OURS)} | {
-        name: (function, PEERS[name]) for name, function in (("dtaidistance", by_dtaidistance), ("tslearn", by_tslearn))
+class Peers:
+    """The other libraries, in a process of their own."""
+
+    def __init__(self, python: str, folder: Path) -> None:
+        script = Path(__file__).with_name("dtw_peers.py")
+        self._folder = folder
+        self._process = subprocess.Popen([python, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline().strip() == "ready", "the peers did not start"
+
+    def give(self, signals: np.ndarray) -> None:
+        np.save(self._folder / "signals.npy", signals)
+
+    def run(self, peer: str, window: int | None, metric: str) -> tuple[float, np.ndarray]:
+        files = {"signals": str(self._folder / "signals.npy"), "out": str(self._folder / "out.npy")}
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps({"peer": peer, "window": window, "metric": metric} | files) + "\n")
+        self._process.stdin.flush()
+        return json.loads(self._process.stdout.readline())["cpu_s"], np.load(files["out"])
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
+
+
+def measure(case: Case, num_samples: int, every: np.ndarray, peers: Peers, repeats: int) -> dict[str, object]:
+    signals = np.ascontiguousarray(every[:, : case.num_leads, :num_samples])
+    window = None if case.band is None else int(case.band * num_samples)
+    a_pair = cells(num_samples, window) * case.paths
+    few = next(n for n in range(12, 1, -1) if n * (n - 1) // 2 * a_pair <= PEER_CELLS or n == 2)
+    peers.give(signals[:few])
+    for peer in PEERS:  # a benchmark of different things means nothing
+        tolerance = 2e-3 if case.reduced else 1e-4
+        np.testing.assert_allclose(case.ours(signals[:few], window), peers.run(peer, window, case.metric)[1], tolerance)
+    probe = dtw_limit.VectorRate()
+    calls = math.ceil(0.15 / cpu_seconds(lambda: case.ours(signals, window), 1))  # as long as a peer takes
+    times: dict[str, list[float]] = {name: [] for name in ("hemometric", *PEERS)}
+    rates = []
+    for _ in range(repeats):
+        times["hemometric"].append(cpu_seconds(lambda: case.ours(signals, window), calls))
+        rates.append(probe())
+        for peer in PEERS:
+            times[peer].append(peers.run(peer, window, case.metric)[0])
+    pairs = dict.fromkeys(PEERS, few * (few - 1) // 2) | {"hemometric": BATCH * (BATCH - 1) // 2}
+    speeds = {name: pairs[name] * a_pair / statistics.median(times[name]) / 1e6 for name in times}
+    best = max(PEERS, key=lambda peer: speeds[peer])
+    limit = statistics.median(rates) * dtw_limit.LANES / case.operations
+    return {
+        "case": case.name,
+        "samples": num_samples,
+        "mcells_per_s": speeds,
+        "best_peer": best,
+        "times_best_peer": speeds["hemometric"] / speeds[best],
+        "limit_mcells_per_s": limit,
+        "share_of_limit": speeds["hemometric"] / limit,
     }
-    for function, _ in libraries.values():  # compile
-        for window in (None, 5):
-            function(every[:2, :8, :50], window)
-    rows: list[dict[str, object]] = []
-    for num_leads in LEADS:
-        warm_up(num_leads)
-        for band in BANDS:
-            for num_samples in LENGTHS:
-                signals = np.ascontiguousarray(every[:, -num_leads:, :num_samples])
-                window = None if band is None else int(band * num_samples)
-                few = signals[: min(PEERS.values())]
-                for function in (by_dtaidistance, by_tslearn):  # a benchmark of different things means nothing
-                    np.testing.assert_allclose(by_hemometric(few, window), function(few, window), rtol=2e-5)
-                times: dict[str, list[float]] = {name: [] for name in libraries}
-                for _ in range(repeats):
-                    for name, (function, size) in libraries.items():
-                        times[name].append(seconds(function, signals[:size], window))
-                speeds = {
-                    name: cells(size, num_samples, window) / statistics.median(times[name]) / 1e6
-                    for name, (_, size) in libraries.items()
-                }
-                best_peer = max(speeds[name] for name in PEERS)
-                rows.append(
-                    {"leads": num_leads, "band": band, "samples": num_samples, "mcells_per_s": speeds}
-                    | {"ratio_to_best_peer": speeds["hemometric"] / best_peer}
-                )
-    return rows
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peers", required=True, help="the Python of the environment that has the other libraries")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--lengths", type=int, nargs="+", default=LENGTHS, help="samples, at most 2500")
     arguments = parser.parse_args()
-    rows = measure(arguments.repeats)
-    print("| leads | band | samples | hemometric | dtaidistance | tslearn | times the best peer |")
-    print("|---|---|---|---|---|---|---|")
-    for row in rows:
-        speeds = row["mcells_per_s"]
-        columns = " | ".join(f"{speeds[name]:.0f}" for name in ("hemometric", "dtaidistance", "tslearn"))
-        band = "none" if row["band"] is None else f"{row['band']:.0%}"
-        print(f"| {row['leads']} | {band} | {row['samples']} | {columns} | {row['ratio_to_best_peer']:.0f} |")
-    print("Mcells/s on one core")
+    every, source = ecgs(BATCH)
+    for num_leads in (1, 8, 12):
+        warm_up(num_leads)
+    rows = []
+    print(f"Million cells a second and core; {source}")
+    print("| | samples | hemometric | dtaidistance | tslearn | aeon | times the best | share of the limit |")
+    print("|---|---|---|---|---|---|---|---|", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        peers = Peers(arguments.peers, Path(folder))
+        for case in CASES:
+            for num_samples in arguments.lengths:
+                row = measure(case, num_samples, every, peers, arguments.repeats)
+                rows.append(row)
+                columns = " | ".join(f"{row['mcells_per_s'][name]:,.0f}" for name in ("hemometric", *PEERS))
+                ratio, share = row["times_best_peer"], row["share_of_limit"]
+                print(f"| {case.name} | {num_samples:,} | {columns} | {ratio:.0f} | {share:.0%} |", flush=True)
+        peers.close()
+    extras = dtw_extras.measure()
+    for name, figure in extras.items():
+        print(f"{name}: {figure}")
     if arguments.json:
-        machine = {"machine": platform.machine(), "processor": processor(), "python": platform.python_version()}
-        arguments.json.write_text(json.dumps(machine | {"repeats": arguments.repeats, "rows": rows}, indent=1) + "\n")
-
-
-def processor() -> str:
-    """The CPU as LLVM knows it."""
-    import llvmlite.binding as llvm
-
-    return str(llvm.get_host_cpu_name())
+        machine = {"machine": platform.machine(), "processor": dtw_extras.processor()}
+        machine |= {"python": platform.python_version(), "source": source, "repeats": arguments.repeats}
+        arguments.json.parent.mkdir(parents=True, exist_ok=True)
+        arguments.json.write_text(json.dumps(machine | {"rows": rows, "extras": extras}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

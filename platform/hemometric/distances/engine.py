@@ -222,7 +222,7 @@ def run_pairs(
 
 def _tasks_per_turn(num_tasks: int, cells: int, workers: int) -> int:
     fewest, most = (max(1, bound // cells) for bound in CELLS_PER_TURN)
-    return min(most, max(fewest, num_tasks // (4 * workers)))
+    return min(most, max(fewest, num_tasks // (8 * workers)))
 
 
 def _within_float32(out: Float32) -> Float32:
