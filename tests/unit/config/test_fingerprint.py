@@ -96,7 +96,7 @@ fields = st.fixed_dictionaries(
     {},
     optional={
         "seed": st.integers(-(2**40), 2**40),
-        "name": st.text(st.characters(exclude_categories=["Cs"]), max_size=8),
+        "name": st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8),
         "window": st.none() | st.integers(0, 99) | st.floats(0, 1),
         "inner": st.fixed_dictionaries({}, optional={"rate_hz": st.floats(1, 1000), "threads": st.integers(1, 9)}),
         "by_name": st.dictionaries(st.text("abc", min_size=1, max_size=2), st.integers(0, 3)),
