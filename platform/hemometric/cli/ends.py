@@ -25,6 +25,7 @@ _NO_MEMORY = "no memory left; take smaller batches, a smaller model or fewer wor
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run the command line; never returns."""
     _open_closed_streams()
+    _spin_briefly()
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     # A batch system's polite end is an interruption like Ctrl-C: what can be saved is saved, the code is 130.
@@ -37,6 +38,16 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         except OSError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     sys.exit(code)
+
+
+def _spin_briefly() -> None:
+    """Have torch's threads sleep soon where they wait for each other; read when torch is loaded, later.
+
+    By default they spin for milliseconds. On cores that are shared, with mining or with anyone, that keeps whom they
+    wait for from running (see tests/benchmarks/RESULTS.md).
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
 def guarded(action: Callable[[], Any], *, debug: bool = False) -> int:

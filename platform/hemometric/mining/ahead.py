@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
+import sys
 import threading
 import time
 import weakref
@@ -10,6 +13,9 @@ from collections import deque
 from collections.abc import Callable
 from types import TracebackType
 from typing import Generic, TypeVar
+
+NICENESS = 5
+"""How much more willing than its user the thread is to wait for a core."""
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -47,6 +53,9 @@ class Ahead(Generic[T]):
     At most `depth` items are made and not yet taken, and one more behind a quiet one. An exception of `make` is raised
     here, in place of its item; nothing follows it. An interrupt while waiting loses no item. The thread ends with the
     last item, with `close`, or when the iterator is no longer referred to (`make` must not refer to it).
+
+    Its thread, and those that it starts, give way to the user's where cores are few (on Linux): the threads of a
+    training step wait for each other, and one that has lost its core keeps all of them.
 
     When NOT to use it: for a `make` that holds the GIL throughout; it would only slow its user down.
 
@@ -146,6 +155,7 @@ def _fill(
     shelf: _Shelf[T], make: Callable[[int], T], start: int, stop: int | None, quiet: Callable[[int], bool]
 ) -> None:
     step = start
+    _give_way()
     try:
         while stop is None or step < stop:
             with shelf.changed:
@@ -174,3 +184,11 @@ def _fill(
         with shelf.changed:
             shelf.finished = True
             shelf.changed.notify_all()
+
+
+def _give_way() -> None:
+    """Lower the priority of this thread; elsewhere than on Linux that would be the whole process."""
+    if sys.platform == "linux":
+        thread = threading.get_native_id()
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + NICENESS)

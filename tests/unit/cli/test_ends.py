@@ -14,7 +14,7 @@ import pytest
 import torch
 import typer
 
-from hemometric.cli import guarded
+from hemometric.cli import guarded, main
 from hemometric.cli.ends import _run as run_words
 from hemometric.cli.ends import say
 from hemometric.learning.progress import JsonLinesProgress, tell
@@ -35,6 +35,22 @@ def test_an_interruption_is_said(error: BaseException, capsys: pytest.CaptureFix
 def test_any_other_exit_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
     assert guarded(lambda: raising(typer.Exit(3))) == 3
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, None)],
+)
+def test_threads_that_wait_spin_briefly_unless_something_else_was_asked_for(
+    given: dict[str, str], found: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = dict(given)
+    monkeypatch.setattr("os.environ", environment)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    monkeypatch.setattr("hemometric.cli.ends._run", lambda words: None)
+    with pytest.raises(SystemExit):
+        main(["version"])
+    assert environment.get("GOMP_SPINCOUNT") == found
 
 
 def too_large() -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
+import sys
 import threading
 import time
 import weakref
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
@@ -38,6 +41,21 @@ def test_items_come_in_order_from_another_thread() -> None:
     assert len(where) == 1
     assert threading.current_thread() not in where
     assert not threads()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere priorities are of processes")
+def test_its_thread_and_those_it_starts_give_way_to_the_users() -> None:
+    def niceness(_: int = 0) -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    def make(step: int) -> list[int]:
+        with ThreadPoolExecutor(1) as pool:
+            return [niceness(), pool.submit(niceness).result()]
+
+    before = niceness()
+    with Ahead(make, 0, 2) as ahead:
+        assert list(ahead) == [[before + 5, before + 5]] * 2
+    assert niceness() == before
 
 
 def test_an_empty_range_is_empty() -> None:
