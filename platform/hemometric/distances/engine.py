@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from hemometric.distances.checks import Form, Metric, checked_form, checked_metric
-from hemometric.distances.schedule import Int64, num_columns
+from hemometric.distances.schedule import Int64
 from hemometric.distances.workers import num_threads, share
 from hemometric.ecg import Float32
 
@@ -30,14 +30,20 @@ class Kernel(Protocol):
     def num_lanes(self, num_leads: int) -> int:
         """Pairs of one task."""
 
-    def lay_queries(self, queries: Float32, *, independent: bool, form: Form) -> Float32:
-        """Lay queries out as `solve` reads them."""
-
-    def lay(self, others: Float32, num_columns: int, *, independent: bool, form: Form) -> Float32:
-        """Lay others out as `solve` reads them."""
+    def lines(self, signals: Float32, factor: float, *, independent: bool, form: Form) -> Float32:
+        """Give signals as `solve` reads them."""
 
     def solve(
-        self, queries: Float32, laid: Float32, tasks: Int64, window: int, stop: Any, out: Float32, *, form: Form
+        self,
+        queries: Float32,
+        others: Float32,
+        tasks: Int64,
+        window: int,
+        stop: Any,
+        out: Float32,
+        *,
+        independent: bool,
+        form: Form,
     ) -> None:
         """Do tasks."""
 
@@ -165,12 +171,12 @@ def run(
     out = np.zeros((num_rows, len(others)), np.float32)
     if len(tasks) == 0:
         return out
-    laid_queries = kernel.lay_queries(queries, independent=independent, form=form)
-    laid = kernel.lay(others, num_columns(tasks, lanes), independent=independent, form=form)
+    mine = kernel.lines(queries, -2.0, independent=independent, form=form)
+    theirs = kernel.lines(others, 1.0, independent=independent, form=form)
     cells = num_samples * min(num_samples, 2 * window + 1) * lanes * (num_leads if independent else 1)
     share(
         tasks,
-        lambda turn, stop: kernel.solve(laid_queries, laid, turn, window, stop, out, form=form),
+        lambda turn, stop: kernel.solve(mine, theirs, turn, window, stop, out, independent=independent, form=form),
         threads=workers,
         tasks_per_turn=_tasks_per_turn(len(tasks), cells, workers),
     )

@@ -12,6 +12,7 @@ from numba import types
 from hemometric.distances import lanes_emit, lanes_kernel
 from hemometric.distances.checks import Form
 from hemometric.distances.compiled import array_type, compiled, compiler_is_off, read_only
+from hemometric.distances.lanes_emit import BLOCK
 from hemometric.distances.schedule import Int64
 from hemometric.ecg import Float32
 
@@ -64,46 +65,36 @@ def num_lanes(num_leads: int) -> int:
     return len(shape_for(num_leads)[2])
 
 
-def lay_queries(queries: Float32, *, independent: bool, form: Form) -> Float32:
-    """Give queries as `solve` reads them, [query, line, sample]; in the GEMM form |x|^2, then -2x, for each path."""
-    return _with_norms(queries, -2.0, independent=independent) if form == "gemm" else queries
+def lines(signals: Float32, factor: float, *, independent: bool, form: Form) -> Float32:
+    """Give signals as `solve` reads them, [signal, line, sample].
 
-
-def lay(others: Float32, num_columns: int, *, independent: bool, form: Form) -> Float32:
-    """Lay signals [signal, lead, sample] out as [pass, sample, line, column], the signals repeated over the columns.
-
-    A query finds its run of others side by side wherever it begins, so nothing is rearranged for each query. A pass
-    holds the leads that share a path: all of them, or one each if `independent`; in the GEMM form after their |x|^2.
+    In the GEMM form |x|^2 stands before the leads of each path, multiplied by `factor`: -2 for queries, 1 for others.
     """
-    num_others, num_leads, num_samples = others.shape
-    num_passes = num_leads if independent else 1
-    if form == "gemm":
-        others = _with_norms(others, 1.0, independent=independent)
-    laid = np.empty((num_passes, num_samples, others.shape[1] // num_passes, num_columns), np.float32)
-    turned = others.reshape(num_others, num_passes, -1, num_samples).transpose(1, 3, 2, 0)
-    for start in range(0, num_columns, num_others):
-        end = min(start + num_others, num_columns)
-        laid[..., start:end] = turned[..., : end - start]
-    return laid
-
-
-def _with_norms(signals: Float32, factor: float, *, independent: bool) -> Float32:
+    if form == "difference":
+        return signals
     num_signals, num_leads, num_samples = signals.shape
     paths = signals.reshape(num_signals, num_leads if independent else 1, -1, num_samples)
     norms = np.einsum("spkt,spkt->spt", paths, paths, dtype=np.float64)[:, :, None].astype(np.float32)
-    lines = np.concatenate([norms, paths * np.float32(factor)], axis=2)
-    return lines.reshape(num_signals, -1, num_samples)
+    return np.concatenate([norms, paths * np.float32(factor)], axis=2).reshape(num_signals, -1, num_samples)
 
 
-def solve(queries: Float32, laid: Float32, tasks: Int64, window: int, stop: Any, out: Float32, *, form: Form) -> None:
+def solve(
+    queries: Float32,
+    others: Float32,
+    tasks: Int64,
+    window: int,
+    stop: Any,
+    out: Float32,
+    *,
+    independent: bool,
+    form: Form,
+) -> None:
     """Run tasks of `schedule` on one thread, without the interpreter's lock.
 
     Parameters
     ----------
-    queries : float32 [query, line, sample]
-        From `lay_queries`.
-    laid : float32 [pass, sample, line, column]
-        From `lay`.
+    queries, others : float32 [signal, line, sample]
+        From `lines`.
     tasks : int64 [task, 4]
         From `schedule`.
     window : int
@@ -112,10 +103,14 @@ def solve(queries: Float32, laid: Float32, tasks: Int64, window: int, stop: Any,
         Set to 1 by another thread to have this one return soon, with `out` unfinished.
     out : float32 [row, other]
         Receives squared distances; 0 on entry.
+    independent : bool
+        Whether each lead has a path of its own.
     """
-    shape = _shape(laid.shape[2] - _lines(0, form), form)
-    buffers, window = _workspace(shape, laid.shape[1], window)
-    _kernel()(shape, buffers, read_only(queries), read_only(laid), read_only(tasks), window, stop, out)
+    sizes = queries.shape[1:]
+    shape = _shape(1 if independent else sizes[0] - _lines(0, form), form)
+    buffers, window = _workspace(shape, sizes[1], window)
+    flat = (read_only(queries.reshape(-1)), read_only(others.reshape(-1)))
+    _kernel()(shape, buffers, *flat, sizes, read_only(tasks), window, stop, out)
 
 
 def solve_pairs(
@@ -168,10 +163,10 @@ def _workspace(shape: tuple[tuple[int, ...], ...], num_samples: int, window: int
         window = padded  # then no cell of the padded matrix is outside, and there is no edge to mask
     penalty = np.full(2 * (window + num_rows), np.inf, np.float32)
     penalty[num_rows : num_rows + 2 * window + 1] = 0
-    query = _aligned(padded * num_leads * (num_lanes if num_sides == 2 else 1))
+    query = _aligned((BLOCK + padded) * num_leads * (num_lanes if num_sides == 2 else 1))
     query[:] = 0  # of the rows that pad the last block
     sizes = (
-        lanes_kernel.TILE * num_leads * num_lanes,
+        (BLOCK + lanes_kernel.TILE) * num_leads * num_lanes,
         lanes_kernel.TILE * num_lanes,
         (padded + 1) * num_lanes,
         2 * num_lanes,
@@ -196,8 +191,9 @@ def _type_of(shape: tuple[tuple[int, ...], ...]) -> Any:
 def _signature(shape: tuple[tuple[int, ...], ...]) -> Any:
     return (
         *_type_of(shape),
-        array_type(types.float32, 3),
-        array_type(types.float32, 4),
+        array_type(types.float32, 1),
+        array_type(types.float32, 1),
+        types.UniTuple(types.int64, 2),
         array_type(types.int64, 2),
         types.int64,
         array_type(types.uint8, 1, readonly=False),

@@ -74,9 +74,12 @@ def emit_sweep(builder: Any, lengths: list[int], pointers: list[Any], numbers: l
     row, tile_start, first, last, offset = numbers
     lanes = _Lanes(builder, num_lanes)
     origin = ir.Constant(_INDEX, 0)
-    step, of_query = (1, lanes.broadcast) if num_sides == 1 else (num_lanes, lanes.load)
+    if num_sides == 1:
+        step, of_query, query_row = 1, lanes.broadcast, row
+    else:
+        step, of_query, query_row = num_lanes, lanes.load, lanes.plus(row, BLOCK)
 
-    query_at = lanes.times(row, num_leads * step)
+    query_at = lanes.times(query_row, num_leads * step)
     left_at = lanes.times(lanes.plus(row, 1), num_lanes)
     entering = [lanes.load(left, lanes.plus(left_at, r * num_lanes)) for r in range(num_rows)]
     entering_corner = lanes.load(corner, origin)
@@ -97,7 +100,7 @@ def emit_sweep(builder: Any, lengths: list[int], pointers: list[Any], numbers: l
     builder.position_at_end(body)
     in_tile = builder.sub(column, tile_start)
     above_at = lanes.times(in_tile, num_lanes)
-    tile_at = lanes.times(in_tile, num_leads * num_lanes)
+    tile_at = lanes.times(lanes.plus(in_tile, BLOCK), num_leads * num_lanes)
     # As far as LLVM knows, stores to `above` may change the query; so it reads these scalars again for each column,
     # as operands of the subtraction, rather than keep more vectors than there are registers.
     costs: list[Any] = [None] * num_rows

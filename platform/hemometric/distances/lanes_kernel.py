@@ -33,7 +33,8 @@ def _sweep(_context: Any, shape: Any, buffers: Any, place: Any, masked: Any) -> 
     ----------
     shape : Shape
     buffers : float32 arrays
-        query [row, lead], or [row, lead, lane] where each lane has its own, tile [column - tile_start, lead, lane],
+        query [row, lead], or [BLOCK + row, lead, lane] where each lane has its own, tile [BLOCK + column - tile_start,
+        lead, lane],
         above [column - tile_start, lane] (on entry the row above the block, on return its last row), left [1 + row,
         lane] (on entry the column before `first`, on return the last one), corner [lane] (the cell above and before;
         on return the one for a next sweep), penalty.
@@ -85,17 +86,38 @@ def _transpose(_context: Any, target: Any, to: Any, step: Any, source: Any, star
 
 
 @numba.njit(nogil=True, error_model="numpy")
-def _sweep_matrix(shape: Any, buffers: Any, others: Any, place: Any, window: Any, stop: Any) -> Any:
-    """Leave the last column of the matrix in `left`, tile by tile; False if told to stop.
+def _lay(shape: Any, target: Any, signals: Any, starts: Any, span: Any, num_samples: Any) -> None:
+    """Lay some samples of signals, one a lane, out as [sample, lead, lane].
 
-    `others` holds, from float `start` on and `width` floats apart, the vectors of each sample and lead.
+    Lead k of a lane begins at float starts[lane] + k * num_samples. The first sample comes `BLOCK` samples into
+    `target`: blocks are whole, so that the last one may begin before what is wanted.
+    """
+    num_leads, num_lanes = len(shape[0]), len(shape[2])
+    first, last = span
+    step = num_leads * num_lanes
+    for k in range(num_leads):
+        for lane in range(0, num_lanes, BLOCK):
+            begin = (BLOCK - first) * step + k * num_lanes + lane
+            if num_samples >= BLOCK:
+                for i in range(first, last, BLOCK):
+                    whole = min(i, num_samples - BLOCK)
+                    _transpose(target, begin + whole * step, step, signals, starts, lane, k * num_samples + whole)
+            else:
+                for i in range(first, last):
+                    for n in range(BLOCK):
+                        target[begin + i * step + n] = signals[starts[lane + n] + k * num_samples + i]
+
+
+@numba.njit(nogil=True, error_model="numpy")
+def _sweep_matrix(shape: Any, buffers: Any, others: Any, starts: Any, sizes: Any, stop: Any) -> Any:
+    """Leave the last column of the matrix in `left`, tile by tile; False if told to stop.
 
     Invariant of the tile loop: `left[1 + i]` holds cell (i, tile_start - 1), `left[0]` the virtual cell above it, and
     `above` the last row done so far, infinite in columns that no row has reached. Rows from T on pad the last block;
     they lie below every cell that is asked for, so what they hold never matters.
     """
-    num_leads, num_rows, num_lanes = len(shape[0]), len(shape[1]), len(shape[2])
-    start, width, num_samples = place
+    num_rows, num_lanes = len(shape[1]), len(shape[2])
+    num_samples, window = sizes
     _, tile, above, left, corner, _ = buffers
     offset = window + num_rows
     padded = (num_samples + num_rows - 1) // num_rows * num_rows
@@ -105,8 +127,7 @@ def _sweep_matrix(shape: Any, buffers: Any, others: Any, place: Any, window: Any
         left[lane] = np.float32(0)
     for tile_start in range(0, num_samples, TILE):
         tile_end = min(tile_start + TILE, num_samples)
-        for line in range((tile_end - tile_start) * num_leads):
-            _move(shape, tile, line * num_lanes, others, start + (tile_start * num_leads + line) * width)
+        _lay(shape, tile, others, starts, (tile_start, tile_end), num_samples)
         for lane in range(above.size):
             above[lane] = _INFINITY
         first_row = max(0, tile_start - window) // num_rows * num_rows
@@ -139,41 +160,26 @@ def _sweep_matrix(shape: Any, buffers: Any, others: Any, place: Any, window: Any
 
 
 def solve_lanes(
-    shape: Any, buffers: Any, queries: Any, others: Any, tasks: Any, window: Any, stop: Any, out: Any
+    shape: Any, buffers: Any, queries: Any, others: Any, sizes: Any, tasks: Any, window: Any, stop: Any, out: Any
 ) -> None:
-    """Do the work of `lanes.solve`, compiled."""
+    """Do the work of `lanes.solve`, compiled; `queries` and `others` are flat."""
     num_leads, num_lanes = len(shape[0]), len(shape[2])
-    num_passes, num_samples, width, num_others = others.shape[0], others.shape[1], others.shape[3], out.shape[1]
+    all_leads, num_samples = sizes
     query, left = buffers[0], buffers[3]
+    starts = np.empty(num_lanes, np.int64)
     for task in range(tasks.shape[0]):
         row, query_row, first, num_pairs = tasks[task, 0], tasks[task, 1], tasks[task, 2], tasks[task, 3]
-        for p in range(num_passes):
+        for lead in range(0, all_leads, num_leads):
+            start = (query_row * all_leads + lead) * num_samples
             for k in range(num_leads):
                 for i in range(num_samples):
-                    query[i * num_leads + k] = queries[query_row, p * num_leads + k, i]
-            place = (p * num_samples * num_leads * width + first, width, num_samples)
-            if not _sweep_matrix(shape, buffers, others, place, window, stop):
+                    query[i * num_leads + k] = queries[start + k * num_samples + i]
+            for lane in range(num_lanes):
+                starts[lane] = ((first + lane) % out.shape[1] * all_leads + lead) * num_samples
+            if not _sweep_matrix(shape, buffers, others, starts, (num_samples, window), stop):
                 return
             for lane in range(num_pairs):
-                out[row, (first + lane) % num_others] += left[num_samples * num_lanes + lane]
-
-
-@numba.njit(nogil=True, error_model="numpy")
-def _lay_lanes(shape: Any, target: Any, signals: Any, starts: Any, num_samples: Any) -> None:
-    """Lay runs of samples, one a lane, out as [sample, lead, lane]; lead k of a lane begins k * num_samples later."""
-    num_leads, num_lanes = len(shape[0]), len(shape[2])
-    step = num_leads * num_lanes
-    for k in range(num_leads):
-        for lane in range(0, num_lanes, BLOCK):
-            begin = k * num_lanes + lane
-            if num_samples >= BLOCK:
-                for i in range(0, num_samples, BLOCK):
-                    whole = min(i, num_samples - BLOCK)  # the last block overlaps the one before
-                    _transpose(target, begin + whole * step, step, signals, starts, lane, k * num_samples + whole)
-            else:
-                for i in range(num_samples):
-                    for n in range(BLOCK):
-                        target[begin + i * step + n] = signals[starts[lane + n] + k * num_samples + i]
+                out[row, (first + lane) % out.shape[1]] += left[num_samples * num_lanes + lane]
 
 
 def solve_pairs(
@@ -183,18 +189,15 @@ def solve_pairs(
     num_leads, num_lanes = len(shape[0]), len(shape[2])
     all_leads, num_samples = sizes
     query, left = buffers[0], buffers[3]
-    laid = np.empty(num_samples * num_leads * num_lanes, np.float32)
     starts = np.empty(num_lanes, np.int64)
     for first in range(0, pairs.shape[0], num_lanes):
         for lead in range(0, all_leads, num_leads):
-            for side in range(2):
-                for lane in range(num_lanes):
-                    starts[lane] = (pairs[first + lane, side] * all_leads + lead) * num_samples
-                if side == 0:
-                    _lay_lanes(shape, query, queries, starts, num_samples)
-                else:
-                    _lay_lanes(shape, laid, others, starts, num_samples)
-            if not _sweep_matrix(shape, buffers, laid, (0, num_lanes, num_samples), window, stop):
+            for lane in range(num_lanes):
+                starts[lane] = (pairs[first + lane, 0] * all_leads + lead) * num_samples
+            _lay(shape, query, queries, starts, (0, num_samples), num_samples)
+            for lane in range(num_lanes):
+                starts[lane] = (pairs[first + lane, 1] * all_leads + lead) * num_samples
+            if not _sweep_matrix(shape, buffers, others, starts, (num_samples, window), stop):
                 return
             for lane in range(min(num_lanes, out.size - first)):
                 out[first + lane] += left[num_samples * num_lanes + lane]

@@ -34,21 +34,25 @@ def num_lanes(num_leads: int) -> int:  # noqa: ARG001 - as above
     return 8
 
 
-def lay_queries(queries: Float32, *, independent: bool, form: Form) -> Float32:  # noqa: ARG001 - nothing is turned
-    """Give queries as they are."""
-    return queries
+def lines(signals: Float32, factor: float, *, independent: bool, form: Form) -> Float32:  # noqa: ARG001 - as above
+    """Give signals as they are."""
+    return signals
 
 
-def lay(others: Float32, num_columns: int, *, independent: bool, form: Form) -> Float32:  # noqa: ARG001 - as above
-    """Group the leads of signals [signal, lead, sample] by path: [pass, signal, lead, sample]."""
-    if independent:
-        return np.ascontiguousarray(others.transpose(1, 0, 2)[:, :, None])
-    return others[None]
-
-
-def solve(queries: Float32, laid: Float32, tasks: Int64, window: int, stop: Any, out: Float32, *, form: Form) -> None:  # noqa: ARG001
-    """Run tasks; see `lanes.solve`, save that `laid` is [pass, signal, lead, sample]."""
-    _kernel()(read_only(queries), read_only(laid), read_only(tasks), window, stop, out)
+def solve(
+    queries: Float32,
+    others: Float32,
+    tasks: Int64,
+    window: int,
+    stop: Any,
+    out: Float32,
+    *,
+    independent: bool,
+    form: Form,  # noqa: ARG001 - always the difference
+) -> None:
+    """Run tasks; see `lanes.solve`."""
+    num_leads = 1 if independent else queries.shape[1]
+    _kernel()(read_only(queries), read_only(others), num_leads, read_only(tasks), window, stop, out)
 
 
 def solve_pairs(
@@ -56,9 +60,9 @@ def solve_pairs(
 ) -> None:
     """Run pairs; see `lanes.solve_pairs`."""
     for at, (query, other) in enumerate(pairs):
-        laid = lay(others[other : other + 1], 1, independent=independent, form="difference")
-        task = np.array([[0, query, 0, 1]])
-        solve(queries, laid, task, window, stop, out[at : at + 1].reshape(1, 1), form="difference")
+        task, found = np.array([[0, query, 0, 1]]), out[at : at + 1].reshape(1, 1)
+        one = others[other : other + 1]
+        solve(queries, one, task, window, stop, found, independent=independent, form="difference")
 
 
 @functools.cache
@@ -68,7 +72,8 @@ def _kernel() -> Any:
 
 _SIGNATURE = (
     array_type(types.float32, 3),
-    array_type(types.float32, 4),
+    array_type(types.float32, 3),
+    types.int64,
     array_type(types.int64, 2),
     types.int64,
     array_type(types.uint8, 1, readonly=False),
@@ -76,16 +81,15 @@ _SIGNATURE = (
 )
 
 
-def _solve(queries: Any, others: Any, tasks: Any, window: Any, stop: Any, out: Any) -> None:
-    num_passes, num_leads, num_samples = others.shape[0], others.shape[2], others.shape[3]
-    num_others = out.shape[1]
+def _solve(queries: Any, others: Any, num_leads: Any, tasks: Any, window: Any, stop: Any, out: Any) -> None:
+    num_others, all_leads, num_samples = others.shape
     above, row = np.empty(num_samples + 1), np.empty(num_samples + 1)
     for task in range(tasks.shape[0]):
         out_row, query, first, num_pairs = tasks[task]
         for step in range(num_pairs):
             other = (first + step) % num_others
             total = 0.0
-            for p in range(num_passes):
+            for lead in range(0, all_leads, num_leads):
                 # Column 0 stands before the signals: only the cell above and before the first one is reachable.
                 above[:] = np.inf
                 row[:] = np.inf
@@ -97,8 +101,8 @@ def _solve(queries: Any, others: Any, tasks: Any, window: Any, stop: Any, out: A
                     row[begin] = np.inf
                     for j in range(begin, end):
                         cost = 0.0
-                        for k in range(num_leads):
-                            difference = np.float64(queries[query, p * num_leads + k, i]) - others[p, other, k, j]
+                        for k in range(lead, lead + num_leads):
+                            difference = np.float64(queries[query, k, i]) - others[other, k, j]
                             cost += difference * difference
                         row[j + 1] = cost + min(above[j + 1], above[j], row[j])
                     above, row = row, above

@@ -40,11 +40,6 @@ def rectangle(num_queries: int, num_others: int, num_lanes: int) -> Int64:
     return _in_runs(queries, queries, np.zeros_like(queries), np.full_like(queries, num_others), num_lanes)
 
 
-def num_columns(tasks: Int64, num_lanes: int) -> int:
-    """Columns that others must be laid out over, so that every task reads `num_lanes` of them without wrapping."""
-    return int(tasks[:, 2].max(initial=0)) + num_lanes
-
-
 def _in_runs(rows: Int64, queries: Int64, first: Int64, reach: Int64, num_lanes: int) -> Int64:
     runs = [
         np.stack([rows, queries, first + start, np.minimum(reach - start, num_lanes)], axis=1)[reach > start]

@@ -9,7 +9,7 @@ import pytest
 
 from hemometric.distances import cross, engine, half_rows, lanes, pairwise, plain
 
-LENGTHS = (1, 2, 3, 4, 5, 6, 7, 63, 64, 65, 127, 250)
+LENGTHS = (1, 2, 3, 4, 5, 6, 7, 15, 16, 17, 63, 64, 65, 127, 250)
 SIZES = (1, 2, 3, 63, 64, 65)
 
 
@@ -79,9 +79,9 @@ def test_every_batch_size_fills_every_pair(num_signals, metric, noise):
     true = np.zeros_like(found)
     for i in range(num_signals):  # the plain kernel, one pair at a time
         for j in range(num_signals):
-            laid = plain.lay(signals[[j]], 1, independent=metric == "independent", form="difference")
             cell = np.zeros((1, 1), np.float32)
-            plain.solve(signals[[i]], laid, np.array([[0, 0, 0, 1]]), 4, np.zeros(1, np.uint8), cell, form="difference")
+            how = {"independent": metric == "independent", "form": "difference"}
+            plain.solve(signals[[i]], signals[[j]], np.array([[0, 0, 0, 1]]), 4, np.zeros(1, np.uint8), cell, **how)
             true[i, j] = cell[0, 0]
     assert relative_error(found, true) < 1e-5
 
@@ -169,9 +169,8 @@ def test_long_sums_err_by_no_more_than_is_documented(kind, num_leads, ecgs, spoi
     """Against the plain kernel, whose sums are float64; the worst are equal terms, all rounded the same way."""
     signals = spoilt(kind, np.tile(ecgs[:3, :num_leads], 3)[:, :, :2500]) * np.float32(1.1)
     true = np.zeros((3, 3), np.float32)
-    laid = plain.lay(signals, 1, independent=False, form="difference")
     tasks = np.array([[row, row, 0, 3] for row in range(3)])
-    plain.solve(signals, laid, tasks, 2500, np.zeros(1, np.uint8), true, form="difference")
+    plain.solve(signals, signals, tasks, 2500, np.zeros(1, np.uint8), true, independent=False, form="difference")
     assert relative_error(pairwise(signals), true) < 2e-8 * 2500
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tracemalloc
 import warnings
 
 import numpy as np
 import pytest
 
-from hemometric.distances import engine, lanes, lanes_kernel, pairwise, plain, warm_up
+from hemometric.distances import cross, engine, lanes, lanes_kernel, pairwise, plain, refine, warm_up, warm_up_pairs
 
 
 @pytest.fixture
@@ -61,6 +62,23 @@ def test_no_call_compiles_anything_that_warm_up_has_not(noise):
         pairwise(signals)
         pairwise(signals, metric="independent", window=0.5)
     assert len(kernel.signatures) == before
+
+
+def test_memory_is_the_matrix_and_a_workspace(noise):
+    signals, others = noise(64, 2, 4000), noise(64, 2, 4000, seed=1)  # 2 MB each
+    warm_up(2)
+    warm_up_pairs(2)
+    calls = (
+        lambda: pairwise(signals, window=1, threads=1),
+        lambda: cross(signals, others, window=1, threads=1),
+        lambda: refine(signals, np.arange(64)[:, None], window=1, threads=1),
+    )
+    for call, workspace in zip(calls, (0.7e6, 0.7e6, 1.8e6), strict=True):
+        tracemalloc.start()
+        call()
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < workspace + 3 * 64 * 64 * 4
 
 
 def test_tile_borders_at_a_tile_of_a_few_columns(oracle, noise):
