@@ -12,7 +12,7 @@ from hemometric.config import Config
 from hemometric.distances import across_leads, archive_search, dtw, pointwise
 from hemometric.distances.archive_search import Exclude
 from hemometric.distances.checks import Form, Metric, Window, checked_signals
-from hemometric.distances.engine import warm_up
+from hemometric.distances.engine import warm_up, warm_up_pairs
 from hemometric.distances.schedule import Int64
 from hemometric.ecg import Float32
 
@@ -33,7 +33,7 @@ class Distance(Protocol):
         """Give the distances of each signal to candidates of its own, [signal, k]; -1 is none, and infinitely far."""
 
     def warm_up(self, num_leads: int) -> None:
-        """Compile what the first call would."""
+        """Compile what the first calls would."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,9 @@ class Dtw:
         )
 
     def warm_up(self, num_leads: int) -> None:
-        """See `engine.warm_up`."""
+        """See `engine.warm_up` and `engine.warm_up_pairs`: `refine` has a kernel of its own."""
         warm_up(num_leads, self.metric, self.form)
+        warm_up_pairs(num_leads, self.metric)
 
     def _band(self, signals: npt.ArrayLike, name: str) -> Window:
         if isinstance(self.window, bool) or not isinstance(self.window, int):

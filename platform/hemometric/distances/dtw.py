@@ -46,11 +46,11 @@ def pairwise(
         None is no band, 0 is the squared Euclidean distance.
     metric : {"dependent", "independent"}
     form : {"difference", "gemm"}
-        How the local cost is computed: |x - y|^2, or |x|^2 + |y|^2 - 2xy, which is 1.0 to 1.1 times as fast for 8 or 12
-        leads on an EPYC of the fifth generation, and slower for one lead. The latter cancels where signals are close:
-        against the first form it errs by 5e-7 on different ECGs, but by 2e-4, 2e-2 and 3 times the distance on copies
-        with noise of 0.01, 0.001 and 0.0001 of their standard deviation, and as badly under a large offset. Not for
-        duplicates, nor for the diagonal of `cross`, which it leaves above 0.
+        How the local cost is computed: |x - y|^2, or |x|^2 + |y|^2 - 2xy, which is 1.15 times as fast for 8 or 12 leads
+        without a band (`make bench-dtw`), hardly faster in a narrow one, and slower for one lead. The latter cancels
+        where signals are close: against the first form it errs by 5e-7 on different ECGs, but by 2e-4, 2e-2 and 3 times
+        the distance on copies with noise of 0.01, 0.001 and 0.0001 of their standard deviation, and as badly under a
+        large offset. Not for duplicates, nor for the diagonal of `cross`, which it leaves above 0.
     threads : int, optional
         None takes every CPU that the process may use: inside a Ray worker give its own share.
 

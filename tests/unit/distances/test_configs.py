@@ -16,6 +16,7 @@ from hemometric.distances import (
     MeanAbsoluteDistance,
     cross,
     half_rows,
+    lanes,
     pairwise,
 )
 from hemometric.errors import UsageError
@@ -70,6 +71,18 @@ def test_builds_what_it_names(noise):
     assert np.array_equal(distance.half_rows(signals, [1, 2], 1), half_rows(signals, [1, 2], **arguments))
     for config in (DtwDistance(), EuclideanDistance(), MeanAbsoluteDistance()):
         config.build().warm_up(2)
+
+
+def test_warming_up_compiles_all_that_calls_need(noise):
+    signals = noise(3, 2, 20)
+    for distance in (DtwDistance().build(), DtwDistance(metric="independent", form="gemm").build()):
+        distance.warm_up(2)
+        before = [len(kernel().signatures) for kernel in (lanes._kernel, lanes._pairs_kernel)]
+        distance.pairwise(signals)
+        distance.cross(signals, signals)
+        distance.half_rows(signals, [0])
+        distance.refine(signals, [[1]] * 3)
+        assert [len(kernel().signatures) for kernel in (lanes._kernel, lanes._pairs_kernel)] == before
 
 
 def test_samples_beyond_the_signals_are_no_band(noise):
