@@ -10,7 +10,7 @@ JOBS ?= 2
 export RAY_USAGE_STATS_ENABLED = 0
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-unit test-cluster test-data bench bench-dtw bench-knn bench-step lint fmt clean
+.PHONY: help install demo test test-unit test-cluster test-data bench bench-dtw bench-knn bench-step bench-rates lint fmt clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -57,6 +57,11 @@ bench-knn: install ## median beats, and what nearest neighbours tell of a diagno
 bench-step: install ## what mining costs a training step, on this machine
 	mkdir -p build
 	$(BIN)/python tests/benchmarks/bench_step.py --json build/bench_step.json
+
+bench-rates: install ## how often two-rate mining takes the right positive, on the real ECGs of HEMOMETRIC_DATA
+	@test -d "$(HEMOMETRIC_DATA)" || { echo "set HEMOMETRIC_DATA to the folder of real ECG files"; exit 2; }
+	mkdir -p build
+	HEMOMETRIC_DATA="$(HEMOMETRIC_DATA)" $(BIN)/python -W ignore tests/benchmarks/bench_rates.py --json build/bench_rates.json
 
 lint: install ## ruff and mypy --strict
 	$(BIN)/ruff check .
