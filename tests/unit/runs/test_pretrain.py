@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from hemometric.config import decode_file, fingerprint
@@ -17,7 +19,7 @@ from hemometric.errors import InterruptedRunError, UsageError
 from hemometric.learning import MemoryTracker, World
 from hemometric.mining import read_triplets
 from hemometric.runs import pretrain as runs_pretrain
-from hemometric.runs.pretrain import PretrainRun, mining_feed, pretrain
+from hemometric.runs.pretrain import PretrainRun, identity_of, mining_feed, pretrain
 from hemometric.runs.records import read_metrics
 from hemometric.runs.training import Hooks, check_batches, is_finished, run_identity
 
@@ -57,6 +59,7 @@ def test_it_leaves_a_model_its_config_and_its_figures(line: Any, finished: Pretr
     told = read_metrics(folder / "metrics.jsonl")
     assert [found["step"] for found in told] == list(range(2, 17, 2))
     assert all(0 <= found["stalled_share"] <= 1 and found["ecg_per_s"] > 0 for found in told)
+    assert all(found["fallback_share_absent"] == 0 for found in told)
     assert all(found["mining_s"] > 0 and 0 < found["hub_share_negatives"] <= 1 for found in told)
     assert told[-1]["step_inflation"] > 0
     kept = read_triplets(folder / "triplets.parquet")
@@ -107,6 +110,20 @@ def test_another_config_or_corpus_in_the_same_folder_is_refused(line: Any, finis
         with pytest.raises(UsageError, match="holds a run of another config, corpus or model; choose another out"):
             runs_pretrain.run(line.pretrain(finished.out, **HERE | change))
     assert files(finished.out) == before
+
+
+def test_a_graph_is_part_of_the_run_by_its_hash(line: Any, tmp_path: Path) -> None:
+    identities = []
+    for place, params_hash in (("one", "aaaa"), ("two", "aaaa"), ("three", "bbbb")):
+        row = {"recording_id": "r", "neighbour_id": "s", "rank": 1, "distance": 1.0, "params_hash": params_hash}
+        pq.write_table(pa.Table.from_pylist([row]), tmp_path / place)
+        mining = {
+            "miner": {"kind": "nearest", "positives": {"kind": "graph"}},
+            "graph": {"path": str(tmp_path / place)},
+        }
+        identities.append(identity_of(line.pretrain(tmp_path / "run", mining=mining), "corpus"))
+    assert identities[0] == identities[1]
+    assert identities[0].removesuffix("aaaa") == identities[2].removesuffix("bbbb")
 
 
 def test_what_is_no_part_of_the_run_may_change(line: Any, finished: PretrainRun) -> None:
