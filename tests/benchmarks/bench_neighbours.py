@@ -2,10 +2,12 @@
 
     python tests/benchmarks/bench_neighbours.py --work FOLDER [--recordings 20000] [--json FILE]
 
-Three parts, each of which is kept in FOLDER and not done again: the 12-lead ECGs of HEMOMETRIC_DATA, where that is set
-(every graph is also killed halfway and resumed); 2,000 generated ECGs, exact against all pairs; and `--recordings`
-generated ones, exactly on median beats, and on whole records among coarse candidates, whose recall is measured against
-the exact neighbours of some hundred queries. Times are CPU seconds of the whole command, on two threads, which the
+Three archives, each kept in FOLDER and not made again: the 12-lead ECGs of HEMOMETRIC_DATA, where that is set; 2,000
+generated ECGs; and `--recordings` generated ones. The first two are searched exactly on median beats and on whole
+records, compared with all pairs, and the same graph is killed halfway, resumed and compared. The third is searched
+exactly on median beats, and on whole records among candidates of a coarse rate and of an encoder that was pretrained on
+it; the recall is measured against the exact neighbours of some hundred queries. Times are CPU seconds on two threads:
+laying out and comparing candidates exactly grow with the archive, looking for candidates with its square, which the
 core-hours for 5.4 million ECGs are computed from.
 """
 
@@ -20,40 +22,54 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 
+from hemometric.config import decode
 from hemometric.corpus import open_corpus
-from hemometric.runs import ingest, neighbours, synthesise
-from hemometric.runs.neighbour_search import nearest
+from hemometric.runs import embed, ingest, neighbour_search, neighbours, pretrain, synthesise
+from hemometric.runs.catalogue import config_of as model_of
+from hemometric.runs.neighbour_archive import stage_shard
 from hemometric.waveform import prepare
 
 NUM_ECGS = 5_400_000
 NUM_QUERIES = 200
 KEY = "benchmark: public and generated ECGs only"
-BEATS: dict[str, Any] = {"preparation": {"rate_hz": 250}, "compared": {"kind": "median_beat"}}
-RECORDS: dict[str, Any] = {"compared": {"kind": "whole", "gain": "record"}}
+REAL = ("ptbxl", "ptbxl-extra", "cinc2021", "code15-chagas", "awkward", "ecgiddb")
+"""Every folder with WFDB files; what is not a 12-lead ECG of some seconds is refused by the ingest."""
+LOOKS: dict[str, dict[str, Any]] = {
+    "beats": {"preparation": {"rate_hz": 250}, "compared": {"kind": "median_beat"}},
+    "records": {"compared": {"kind": "whole", "gain": "record"}},
+}
 COARSE = {"kind": "coarse", "compared": {"kind": "whole", "rate_hz": 25, "gain": "record"}, "num": 50}
-REAL = ("ptbxl/records500", "cinc2021", "code15-chagas")
+ENCODER = {"kind": "resnet1d", "blocks": [1, 1, 1, 1], "widths": [16, 32, 64, 128], "embedding_dim": 64}
+PRETRAINED: dict[str, Any] = {
+    "num_steps": 1000,
+    "batch_size": 64,
+    "encoder": ENCODER,
+    "objective": {"kind": "relative"},
+    "mining": {
+        "compared": {"kind": "whole", "rate_hz": 50, "gain": "record"},
+        "distance": {"kind": "dtw", "window": 0.1},
+        "miner": {"kind": "nearest", "scaling": "local", "negatives": {"kind": "random"}},
+    },
+    "tracking": {"kind": "none"},
+}
+
+
+def made(job: str, **fields: Any) -> Any:
+    return decode(model_of(job), {"job": job, "workers": 0} | fields)
 
 
 def config_of(corpus: Path, out: Path, **fields: Any) -> neighbours.NeighboursRun:
-    own = {"corpus": str(corpus), "out": str(out), "workers": 0, "cpus_per_worker": 2, "k": 10}
-    splits = {"splits": ["train", "validation", "test"]}
-    return neighbours.NeighboursRun.model_validate_json(json.dumps(own | splits | fields))
-
-
-def timed(config: neighbours.NeighboursRun) -> float:
-    """CPU seconds of a graph, built anew unless it is there; then those that were noted."""
-    note = config.out / "_cpu_s.json"
-    if not note.is_file():
-        began_s = cpu_s()
-        neighbours.run(config)
-        note.write_text(json.dumps(cpu_s() - began_s))
-    return float(json.loads(note.read_text()))
+    common = {"corpus": str(corpus), "out": str(out), "cpus_per_worker": 2, "k": 10}
+    found: neighbours.NeighboursRun = made("neighbours", **common, splits=["train", "validation", "test"], **fields)
+    return found
 
 
 def cpu_s() -> float:
@@ -61,32 +77,85 @@ def cpu_s() -> float:
     return used.ru_utime + used.ru_stime
 
 
+class Stopwatch:
+    """CPU seconds by what was done."""
+
+    def __init__(self) -> None:
+        self.spent_s: dict[str, float] = {"lay_out": 0.0, "search": 0.0, "refine": 0.0}
+
+    def __call__(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(*arguments: Any) -> Any:
+            began_s = cpu_s()
+            found = function(*arguments)
+            self.spent_s[name] += cpu_s() - began_s
+            return found
+
+        return timed
+
+
+def timed(config: neighbours.NeighboursRun) -> dict[str, float]:
+    """CPU seconds of a graph, built anew unless it is there; then those that were noted."""
+    note = config.out / "_cpu_s.json"
+    if not note.is_file():
+        shutil.rmtree(config.out, ignore_errors=True)
+        watch = Stopwatch()
+
+        def plain(function: Callable[[Any, Any], Any], context: Any, items: Sequence[Any]) -> Iterator[Any]:
+            work = watch("lay_out" if function is stage_shard else "search", function)
+            return (work(context, item) for item in items)
+
+        def open_map() -> AbstractContextManager[Any]:
+            return nullcontext(plain)
+
+        refined = neighbour_search.refined
+        neighbour_search.refined = watch("refine", refined)
+        try:
+            neighbours.neighbours(config, open_map)
+        finally:
+            neighbour_search.refined = refined
+        watch.spent_s["search"] -= watch.spent_s["refine"]
+        note.write_text(json.dumps(watch.spent_s))
+    found: dict[str, float] = json.loads(note.read_text())
+    return found
+
+
 def corpus_of(sources: list[Path], out: Path, key: Path) -> Path:
-    config = {"sources": [str(path) for path in sources], "out": str(out), "key": str(key), "workers": 0}
-    gates = {"table": {"kind": "none"}, "max_rejected_share": 1.0}
-    print(*ingest.run(ingest.IngestRun.model_validate_json(json.dumps(config | {"ingest": gates}))), sep="\n")
+    gates = {"table": {"kind": "none"}, "patients": "recording_is_patient", "max_rejected_fraction": 1.0}
+    wanted = {"sources": [str(path) for path in sources], "out": str(out), "key": str(key), "ingest": gates}
+    print(*ingest.run(made("ingest", **wanted)), sep="\n", flush=True)
     return out
 
 
 def cohort_of(num: int, folder: Path, key: Path) -> Path:
-    cohort = {"num_patients": num, "visits_min": 1, "visits_max": 1, "rate_hz": 250, "seed": 5}
-    data = {"out": str(folder / "cohort"), "cohort": cohort, "num_draws": 1000}
     if not (folder / "corpus" / "_SUCCESS").is_file():
-        synthesise.run(synthesise.SynthesiseRun.model_validate_json(json.dumps(data)))
+        cohort = {"num_patients": num, "visits_min": 1, "visits_max": 1, "rate_hz": 250, "seed": 5}
+        data = {"job": "synthesise", "out": str(folder / "cohort"), "cohort": cohort, "num_draws": 1000}
+        synthesise.run(decode(model_of("synthesise"), data))
         corpus_of([folder / "cohort"], folder / "corpus", key)
         shutil.rmtree(folder / "cohort")
     return folder / "corpus"
 
 
+def embedded(corpus: Path, folder: Path) -> Path:
+    """Pretrain a narrow encoder on the corpus' training split, and embed the corpus."""
+    common = {"corpus": str(corpus), "cache": str(folder / "cache")}
+    pretrain.run(made("pretrain", out=str(folder / "pretrain"), **common, **PRETRAINED))
+    out = folder / "embeddings"
+    embed.run(made("embed", model=str(folder / "pretrain" / "model"), corpus=str(corpus), out=str(out)))
+    shutil.rmtree(folder / "cache", ignore_errors=True)
+    return out
+
+
 def killed_and_resumed(config: neighbours.NeighboursRun) -> bool:
-    """Kill the same graph's process at its first block, run it again, and compare with the uninterrupted table."""
-    again = config.model_copy(update={"out": config.out.with_name(f"{config.out.name}-killed"), "block_recordings": 64})
+    """Kill the same graph's process when half of its blocks are there, run it again, and compare the tables."""
+    again = config.model_copy(update={"out": config.out.with_name(f"{config.out.name}-killed"), "block_recordings": 32})
     shutil.rmtree(again.out, ignore_errors=True)
     path = config.out.with_suffix(".yaml")
     path.write_text(json.dumps(again.model_dump(mode="json")))
     command = [sys.executable, "-m", "hemometric.cli", "neighbours", "--config", str(path)]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    while process.poll() is None and not list(again.out.glob(".work-*/block-*.parquet")):
+    half = len(read_table(config)[0]) // 32 // 2
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None and len(list(again.out.glob(".work-*/block-*.parquet"))) < half:
         time.sleep(0.005)
     assert process.poll() is None, "it ended before it could be killed"
     os.kill(process.pid, signal.SIGKILL)
@@ -98,47 +167,65 @@ def killed_and_resumed(config: neighbours.NeighboursRun) -> bool:
     return bool(tables[0].equals(tables[1]))
 
 
-def compared_of(config: neighbours.NeighboursRun) -> tuple[list[str], np.ndarray]:
+def read_table(config: neighbours.NeighboursRun) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """The recordings of a table, their neighbours' ids [recording, k] and the distances to these."""
+    table = pq.read_table(config.out / neighbours.TABLE)
+    ids = table["recording_id"].to_pylist()[:: config.k]
+    near = np.asarray(table["neighbour_id"].to_pylist()).reshape(-1, config.k)
+    return ids, near, table["distance"].to_numpy().reshape(-1, config.k)
+
+
+def compared_of(config: neighbours.NeighboursRun) -> tuple[np.ndarray, np.ndarray]:
     """Ids and what is compared, read past the job's own path."""
     look, preparation = config.compared.build(), config.preparation
     rows = []
     for fields, recording in open_corpus(config.corpus).recordings():
-        signal = look(prepare(recording, preparation)[None], preparation.rate_hz, preparation.leads)[0]
-        if signal.any():
-            rows.append((fields["recording_id"], signal))
+        prepared = prepare(recording, preparation)
+        if not isinstance(prepared, np.ndarray):
+            continue
+        compared = look(prepared[None], preparation.rate_hz, preparation.leads)[0]
+        if compared.any():
+            rows.append((fields["recording_id"], compared))
     rows.sort(key=lambda row: row[0])
-    return [name for name, _ in rows], np.stack([signal for _, signal in rows])
+    return np.asarray([name for name, _ in rows]), np.stack([compared for _, compared in rows])
 
 
 def equals_brute_force(config: neighbours.NeighboursRun) -> bool:
+    """Whether a table holds the k nearest of the matrix of all pairs, ties by position, and its distances."""
     ids, signals = compared_of(config)
     distances = config.distance.build().pairwise(signals)
     np.fill_diagonal(distances, np.inf)
     nearest = np.argsort(distances, axis=1, kind="stable")[:, : config.k]
-    table = pq.read_table(config.out / neighbours.TABLE)
-    wanted = np.asarray(ids)[nearest].reshape(-1).tolist()
+    found_ids, near, found = read_table(config)
     return bool(
-        table["neighbour_id"].to_pylist() == wanted
-        and np.array_equal(table["distance"].to_numpy(), np.take_along_axis(distances, nearest, axis=1).reshape(-1))
+        found_ids == ids.tolist()
+        and np.array_equal(ids[nearest], near)
+        and np.array_equal(np.take_along_axis(distances, nearest, axis=1), found)
     )
 
 
-def recall(config: neighbours.NeighboursRun) -> dict[str, float]:
-    """Share of the true nearest (1 and k) of some queries that a table among candidates holds."""
+def recall(config: neighbours.NeighboursRun, exact: np.ndarray, queries: np.ndarray) -> dict[str, float]:
+    """Share of the true nearest (one, and k) of some queries that a table among candidates holds."""
+    _, near, _ = read_table(config)
+    held = [np.isin(truth, near[query]) for truth, query in zip(exact, queries, strict=True)]
+    return {"nearest": float(np.mean([row[0] for row in held])), f"of_{config.k}": float(np.mean(held))}
+
+
+def truth_of(config: neighbours.NeighboursRun) -> tuple[np.ndarray, np.ndarray]:
+    """Ids of the true k nearest of some queries, [query, k], and these queries' positions."""
     ids, signals = compared_of(config)
     queries = np.linspace(0, len(ids) - 1, NUM_QUERIES).astype(np.int64)
-    exact, _ = nearest(config.distance.build(), signals, queries, config.k, 2)
-    table = pq.read_table(config.out / neighbours.TABLE)
-    held: dict[str, list[str]] = {}
-    for name, near in zip(table["recording_id"].to_pylist(), table["neighbour_id"].to_pylist(), strict=True):
-        held.setdefault(name, []).append(near)
-    found = [[ids[place] in held[ids[query]] for place in row] for query, row in zip(queries, exact, strict=True)]
-    return {"nearest": float(np.mean([row[0] for row in found])), f"top_{config.k}": float(np.mean(found))}
+    return ids[neighbour_search.nearest(config.distance.build(), signals, queries, config.k, 2)[0]], queries
 
 
-def core_hours(cpu: float, num: int, *, exact: bool) -> dict[str, float]:
-    """Scale to 5.4 million: laying out grows with the archive, all pairs with its square."""
-    return {"cpu_s": cpu, "recordings": num, "core_hours_5.4M": cpu / 3600 * (NUM_ECGS / num) ** (2 if exact else 1)}
+def core_hours(spent_s: dict[str, float], num: int) -> dict[str, float]:
+    """CPU seconds as measured, and hours of a core for 5.4 million."""
+    times = NUM_ECGS / num
+    hours = {"lay_out": spent_s["lay_out"] * times, "search": spent_s["search"] * times**2}
+    hours["refine"] = spent_s["refine"] * times
+    return {f"{name}_s": round(value, 1) for name, value in spent_s.items()} | {
+        f"{name}_core_hours_5.4M": float(f"{value / 3600:.3g}") for name, value in hours.items()
+    }
 
 
 def main() -> None:
@@ -154,27 +241,35 @@ def main() -> None:
         key.touch(mode=0o600)
         key.write_text(KEY)
     figures: dict[str, Any] = {}
-    corpora: dict[str, Path] = {}
+
+    def row(name: str, config: neighbours.NeighboursRun, **more: Any) -> None:
+        num = len(read_table(config)[0])
+        figures[name] = {"recordings": num} | core_hours(timed(config), num) | more
+        print(f"{name}: {json.dumps(figures[name])}", flush=True)
+        if arguments.json:
+            arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
+
+    whole: dict[str, Path] = {}
     if data := os.environ.get("HEMOMETRIC_DATA"):
-        corpora["real"] = corpus_of([Path(data) / name for name in REAL], work / "real" / "corpus", key)
-    corpora["2000"] = cohort_of(2000, work / "2000", key)
-    corpora["many"] = cohort_of(arguments.recordings, work / "many", key)
-    for name, corpus in corpora.items():
-        for look, fields in (("beats", BEATS), ("records", RECORDS)):
-            candidates = {"candidates": COARSE} if name == "many" and look == "records" else {}
-            config = config_of(corpus, work / name / look, **fields, **candidates)
-            used = timed(config)
-            num = len(set(pq.read_table(config.out / neighbours.TABLE)["recording_id"].to_pylist()))
-            row: dict[str, Any] = core_hours(used, num, exact=True)
-            if name != "many":
-                row["killed_and_resumed_equal"] = killed_and_resumed(config)
-                row["equals_brute_force"] = equals_brute_force(config)
-            elif candidates:
-                row["recall"] = recall(config)
-            figures[f"{name}: {look}"] = row
-            print(f"{name}: {look}: {json.dumps(row)}", flush=True)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
+        whole["real"] = corpus_of([Path(data) / name for name in REAL], work / "real" / "corpus", key)
+    whole["2000 generated"] = cohort_of(2000, work / "2000", key)
+    for name, corpus in whole.items():
+        for look, fields in LOOKS.items():
+            config = config_of(corpus, corpus.parent / look, **fields)
+            timed(config)
+            same = {"equals_brute_force": equals_brute_force(config)}
+            row(f"{name}, {look}", config, **same, killed_and_resumed_equal=killed_and_resumed(config))
+    many = cohort_of(arguments.recordings, work / "many", key)
+    config = config_of(many, work / "many" / "beats", **LOOKS["beats"])
+    timed(config)
+    row("many generated, beats", config)
+    near = {"kind": "embeddings", "embeddings": str(embedded(many, work / "many")), "num": 200}
+    truth = None
+    for name, candidates in (("coarse", COARSE), ("embeddings", near)):
+        config = config_of(many, work / "many" / f"records-{name}", **LOOKS["records"], candidates=candidates)
+        timed(config)
+        truth = truth or truth_of(config)
+        row(f"many generated, records, {candidates['num']} candidates: {name}", config, recall=recall(config, *truth))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ pure functions of (distances, recording ids, patients, seed, epoch), so that eve
 from hemometric.mining.ahead import Ahead
 from hemometric.mining.batch_miner import BatchMiner, Fine
 from hemometric.mining.compared import Compared, ComparedConfig, MedianBeat, WholeRecord, comparable
-from hemometric.mining.configs import LabelMinerConfig, MinerConfig, MiningConfig, measure_hash
+from hemometric.mining.configs import LabelMinerConfig, MinerConfig, MiningConfig, check_measure, measure_hash
 from hemometric.mining.hard_label_miner import SemihardMiner, SofthardMiner
 from hemometric.mining.hubs import MAX_HUB_SHARE, HubCounter
 from hemometric.mining.kept_triplets import KeptTriplets, keep, read_triplets, write_triplets
@@ -65,6 +65,7 @@ __all__ = [
     "SofthardMiner",
     "Triplets",
     "WholeRecord",
+    "check_measure",
     "comparable",
     "keep",
     "measure_hash",

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Literal, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from hemometric.config import Config
-from hemometric.ecg import INDEPENDENT_LEADS, Float32
+from hemometric.distances import reduced_leads
+from hemometric.ecg import INDEPENDENT_LEADS, LEADS, Float32
 from hemometric.errors import UsageError
 from hemometric.waveform import median_beats, resample
 
-Leads = Literal["independent", "all"]
+Leads = Literal["independent", "all", "reduced"]
 Gain = Literal["none", "record", "lead"]
 
 
@@ -71,7 +72,7 @@ class WholeSignal:
         chosen = _chosen_leads(signals, rate_hz, leads, self.rate_hz, self.leads)
         if rate_hz != self.rate_hz:
             chosen = resample(chosen, rate_hz, self.rate_hz)
-        return _with_gain(chosen, self.gain)
+        return _in_lines(_with_gain(chosen, self.gain), self.leads)
 
 
 class MedianBeatSignal:
@@ -98,7 +99,7 @@ class MedianBeatSignal:
             after_s=self.after_s,
             min_beats=self.min_beats,
         )
-        return _with_gain(found.beats, self.gain)
+        return _in_lines(_with_gain(found.beats, self.gain), self.leads)
 
 
 def _chosen_leads(signals: Float32, rate_hz: float, leads: Sequence[str], compared_hz: float, wanted: Leads) -> Float32:
@@ -110,7 +111,12 @@ def _chosen_leads(signals: Float32, rate_hz: float, leads: Sequence[str], compar
             f"mining compares at {compared_hz:g} Hz, but recordings are prepared at {rate_hz:g} Hz; "
             f"set mining.compared.rate_hz to {rate_hz:g} or less"
         )
-    if wanted == "all":
+    if wanted == "reduced" and tuple(leads) != LEADS:
+        raise UsageError(
+            f"mining.compared.leads is reduced, which computes with all twelve leads, and the preparation has "
+            f"{', '.join(leads)}; set mining.compared.leads to independent or to all"
+        )
+    if wanted != "independent":
         return signals
     rows = [row for row, lead in enumerate(leads) if lead in INDEPENDENT_LEADS]
     if not rows:
@@ -134,7 +140,22 @@ def _with_gain(signals: Float32, gain: Gain) -> Float32:
     return np.ascontiguousarray(signals / np.where(rms > 0, rms, 1.0), dtype=np.float32)
 
 
-class WholeRecord(Config):
+def _in_lines(signals: Float32, leads: Leads) -> Float32:
+    return reduced_leads(signals) if leads == "reduced" else signals
+
+
+class _Look(Config):
+    leads: Leads = "independent"
+    gain: Gain = "none"
+
+    @model_validator(mode="after")
+    def _distances_are_kept(self) -> Self:
+        if self.leads == "reduced" and self.gain == "lead":
+            raise ValueError("leads: reduced keeps distances between leads of one gain; set gain to record or to none")
+        return self
+
+
+class WholeRecord(_Look):
     """Compare the whole recording.
 
     Attributes
@@ -142,9 +163,10 @@ class WholeRecord(Config):
     rate_hz : float
         Resampled to this rate before it is compared: at 100 Hz the ranks of DTW distances are those of 500 Hz
         (Spearman .99) at 1/25 of the cells.
-    leads : "independent" or "all"
+    leads : "independent", "all" or "reduced"
         Those of the eight measured leads that are prepared, each once; or all prepared ones. The derived four are
-        sums of I and II: with them the limb leads weigh more, which hardly changes who is near.
+        sums of I and II: with them the limb leads weigh more, which hardly changes who is near. ``reduced`` gives the
+        distances of all twelve for the work of eight, the derived four as I and II make them; see `reduced_leads`.
     gain : "none", "record" or "lead"
         Compare millivolts; shapes, with one gain per recording; or with one gain per lead, a z-score but for the
         offset, which loses the leads' proportions too, and with them what they tell of sex and of hypertrophy.
@@ -152,15 +174,13 @@ class WholeRecord(Config):
 
     kind: Literal["whole"] = "whole"
     rate_hz: float = Field(default=100.0, gt=0)
-    leads: Leads = "independent"
-    gain: Gain = "none"
 
     def build(self) -> Compared:
         """Give the function."""
         return WholeSignal(self.rate_hz, self.leads, self.gain)
 
 
-class MedianBeat(Config):
+class MedianBeat(_Look):
     """Compare the median beat, aligned by its QRS: the shape of a heartbeat without the rhythm.
 
     Recordings without one (noise, asystole, waves without a QRS, too few beats) are absent; see `comparable`.
@@ -171,7 +191,7 @@ class MedianBeat(Config):
         Of the beat; its beats are aligned more finely than that.
     before_s, after_s : float
         What is compared before and after the QRS.
-    leads : "independent" or "all"
+    leads : "independent", "all" or "reduced"
         As for `WholeRecord`. Beats are found in these leads, too.
     gain : "none", "record" or "lead"
         As for `WholeRecord`. Millivolts tell more than shapes here.
@@ -183,8 +203,6 @@ class MedianBeat(Config):
     rate_hz: float = Field(default=100.0, ge=50.0)
     before_s: float = Field(default=0.25, ge=0.05, le=2.0)
     after_s: float = Field(default=0.45, ge=0.05, le=2.0)
-    leads: Leads = "independent"
-    gain: Gain = "none"
     min_beats: int = Field(default=3, ge=1)
 
     def build(self) -> Compared:

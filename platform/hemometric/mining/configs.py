@@ -50,7 +50,9 @@ class MiningConfig(Config):
     def _parts_fit(self) -> Self:
         if self.graph is None and self.miner.wants_graph:
             raise ValueError("the miner needs a table of neighbours; set mining.graph.path")
+        check_measure(self.compared, self.distance)
         if self.refine is not None:
+            check_measure(self.refine.compared, self.distance)
             if self.miner.kind == "random":
                 raise ValueError("the random miner compares nothing; leave refine out")
             if self.distance.kind == "dtw" and isinstance(self.distance.window, int):
@@ -107,6 +109,22 @@ class MiningConfig(Config):
             fine=None if self.refine is None else Fine(self.refine.compared.build(), self.refine.candidates),
             threads=self.threads,
             params_hash=hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16],
+        )
+
+
+def check_measure(compared: ComparedConfig, distance: DistanceConfig) -> None:
+    """See that a distance means something on what is compared.
+
+    Raises
+    ------
+    ValueError
+        Reduced leads keep only sums of squares over all leads.
+    """
+    over_all = distance.kind == "euclidean" or (distance.kind == "dtw" and distance.metric == "dependent")
+    if compared.leads == "reduced" and not over_all:
+        raise ValueError(
+            f"compared.leads: reduced keeps Euclidean distances and those of DTW with one path for all leads, not "
+            f"those of {distance.kind}{' with a path each' if distance.kind == 'dtw' else ''}; set it to independent"
         )
 
 

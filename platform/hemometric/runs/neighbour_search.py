@@ -234,20 +234,28 @@ def _candidates(search: Search, queries: Int64) -> Int64:
 def nearest_embeddings(embeddings: Float32, queries: Int64, num: int) -> Int64:
     """Find the `num` nearest rows of float32 [recording, dim] by Euclidean distance, without the query itself."""
     squares = np.einsum("nd,nd->n", embeddings, embeddings)
-    kept = np.empty((len(queries), 0), np.int64)
-    gaps = np.empty((len(queries), 0), np.float32)
+    own = embeddings[queries]
+    rows, kept, gaps = np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32)
+    worst = np.full(len(queries), np.inf, np.float32)
     for start in range(0, len(embeddings), _ARCHIVE_ROWS):
         part = embeddings[start : start + _ARCHIVE_ROWS]
         # The query's own square is the same for all and left out.
-        gap = squares[start : start + len(part)][None, :] - 2.0 * (embeddings[queries] @ part.T)
-        own = (queries >= start) & (queries < start + len(part))
-        gap[np.flatnonzero(own), queries[own] - start] = np.inf
-        positions = np.broadcast_to(np.arange(start, start + len(part)), gap.shape)
-        gaps = np.concatenate([gaps, gap], axis=1)
-        kept = np.concatenate([kept, positions], axis=1)
-        order = np.argsort(gaps, axis=1, kind="stable")[:, :num]
-        gaps, kept = np.take_along_axis(gaps, order, axis=1), np.take_along_axis(kept, order, axis=1)
-    return kept
+        gap = squares[start : start + len(part)][None, :] - 2.0 * (own @ part.T)
+        mine = np.flatnonzero((queries >= start) & (queries < start + len(part)))
+        gap[mine, queries[mine] - start] = np.inf
+        if start == 0 and len(part) > num:  # sorting all of them would take far longer than computing them
+            worst = np.partition(gap, num - 1, axis=1)[:, num - 1]
+        row, column = np.nonzero(gap <= worst[:, None])
+        rows, kept = np.concatenate([rows, row]), np.concatenate([kept, column + start])
+        gaps = np.concatenate([gaps, gap[row, column]])
+        order = np.lexsort((kept, gaps, rows))
+        rows, kept, gaps = rows[order], kept[order], gaps[order]
+        rank = np.arange(len(rows)) - np.searchsorted(rows, rows)
+        best = rank < num
+        rows, kept, gaps = rows[best], kept[best], gaps[best]
+        last = np.flatnonzero(rank[best] == num - 1)
+        worst[rows[last]] = gaps[last]
+    return kept.reshape(len(queries), num)
 
 
 @lru_cache(maxsize=1)

@@ -23,7 +23,7 @@ from hemometric.corpus import Corpus, Split, open_corpus
 from hemometric.corpus.files import replacing, sha256_of, usable, write_bytes
 from hemometric.distances import DistanceConfig, DtwDistance
 from hemometric.errors import IntegrityError
-from hemometric.mining import measure_hash
+from hemometric.mining import check_measure, measure_hash
 from hemometric.mining.compared import ComparedConfig, WholeRecord
 from hemometric.runs.base import Workers
 from hemometric.runs.folder import claimed_folder
@@ -71,7 +71,9 @@ class NeighboursRun(Workers):
     block_recordings: Annotated[int, PLACEMENT] = Field(default=512, ge=1)
 
     @model_validator(mode="after")
-    def _enough_candidates(self) -> NeighboursRun:
+    def _parts_fit(self) -> NeighboursRun:
+        for compared in (self.compared, *self.candidates.looks().values()):
+            check_measure(compared, self.distance)
         if not isinstance(self.candidates, ExactCandidates) and self.candidates.num < self.k:
             raise ValueError(f"candidates.num is {self.candidates.num}, fewer than the k = {self.k} that are kept")
         return self

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from hemometric.distances import EuclideanDistance
+from hemometric.distances import (
+    DtwAcrossLeadsDistance,
+    DtwDistance,
+    EuclideanDistance,
+    MeanAbsoluteDistance,
+    pairwise,
+)
 from hemometric.ecg import INDEPENDENT_LEADS, LEADS
 from hemometric.errors import UsageError
-from hemometric.mining import ComparedConfig, MedianBeat, WholeRecord, comparable
+from hemometric.mining import ComparedConfig, MedianBeat, MiningConfig, RefineConfig, WholeRecord, comparable
 from hemometric.waveform import median_beats, resample
 
 
@@ -184,3 +191,33 @@ def test_the_union_is_told_apart_by_kind() -> None:
     assert union.validate_python({"kind": "median_beat", "min_beats": 5}) == MedianBeat(min_beats=5)
     with pytest.raises(ValidationError, match="median_beat"):
         union.validate_python({"kind": "beat"})
+
+
+@pytest.mark.parametrize("kind", [WholeRecord, MedianBeat])
+def test_twelve_leads_as_eight_keep_the_distances_of_twelve(kind: Any) -> None:
+    prepared = ecgs()
+    reduced = kind(leads="reduced").build()(prepared, 100.0, LEADS)
+    twelve = kind(leads="all").build()(prepared, 100.0, LEADS)
+    one, two = twelve[:, 0], twelve[:, 1]  # without the rounding of stored leads, nor a median of each
+    twelve[:, 2], twelve[:, 3], twelve[:, 4], twelve[:, 5] = two - one, -(one + two) / 2, one - two / 2, two - one / 2
+    assert reduced.shape == (len(prepared), 8, twelve.shape[2])
+    np.testing.assert_allclose(pairwise(reduced), pairwise(twelve), rtol=1e-4)
+    scaled = kind(leads="reduced", gain="record").build()(prepared, 100.0, LEADS)
+    factor = np.linalg.norm(scaled, axis=(1, 2), keepdims=True) / np.linalg.norm(reduced, axis=(1, 2), keepdims=True)
+    np.testing.assert_allclose(scaled, factor * reduced, rtol=1e-3, atol=1e-4)
+
+
+def test_reduced_leads_where_they_keep_nothing() -> None:
+    with pytest.raises(
+        UsageError, match=r"all twelve leads, and the preparation has I, II; set mining\.compared\.leads"
+    ):
+        WholeRecord(leads="reduced").build()(signals(num_leads=2), 100.0, ("I", "II"))
+    with pytest.raises(ValidationError, match="set gain to record or to none"):
+        MedianBeat(leads="reduced", gain="lead")
+    for distance in (DtwDistance(metric="independent"), MeanAbsoluteDistance(), DtwAcrossLeadsDistance()):
+        with pytest.raises(ValidationError, match=f"not those of {distance.kind}"):
+            MiningConfig(compared=WholeRecord(leads="reduced"), distance=distance)
+        fine = RefineConfig(compared=WholeRecord(leads="reduced"))
+        with pytest.raises(ValidationError, match=f"not those of {distance.kind}"):
+            MiningConfig(refine=fine, distance=distance)
+    MiningConfig(compared=WholeRecord(leads="reduced"), distance=EuclideanDistance())

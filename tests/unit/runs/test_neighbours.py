@@ -15,7 +15,7 @@ from hemometric.distances import DtwDistance
 from hemometric.errors import IntegrityError, UsageError
 from hemometric.mining import MiningConfig, measure_hash
 from hemometric.mining.neighbour_graph import read_graph
-from hemometric.runs import embed, neighbours, pretrain
+from hemometric.runs import embed, neighbour_search, neighbours, pretrain
 from hemometric.runs.neighbour_search import nearest_embeddings
 from hemometric.waveform import Preparation, prepare
 
@@ -120,13 +120,15 @@ def test_embeddings_propose_candidates(graph_of: Any, line: Any, encoder: Path, 
         neighbours.run(graph_of(tmp_path / "x", candidates=candidates | {"embeddings": str(tmp_path)}))
 
 
-def test_nearest_embeddings_are_those_of_a_loop() -> None:
-    z = np.random.default_rng(0).standard_normal((50, 5)).astype(np.float32)
-    found = nearest_embeddings(z, np.array([3, 49]), 6)
-    for query, row in zip((3, 49), found.tolist(), strict=True):
-        gaps = np.square(z - z[query]).sum(axis=1)
-        gaps[query] = np.inf
-        assert row == np.argsort(gaps)[:6].tolist()
+@pytest.mark.parametrize("rows", [65536, 100, 7])
+@pytest.mark.parametrize("num", [1, 6, 150, 299])
+def test_nearest_embeddings_are_those_of_a_sort(monkeypatch: pytest.MonkeyPatch, rows: int, num: int) -> None:
+    monkeypatch.setattr(neighbour_search, "_ARCHIVE_ROWS", rows)
+    z = np.random.default_rng(0).integers(0, 3, (300, 4)).astype(np.float32)  # with many ties
+    queries = np.array([3, 49, 120, 299])
+    gaps = np.square(z[queries][:, None] - z[None]).sum(axis=2)
+    gaps[np.arange(len(queries)), queries] = np.inf
+    assert np.array_equal(nearest_embeddings(z, queries, num), np.argsort(gaps, axis=1, kind="stable")[:, :num])
 
 
 def test_what_has_no_beat_is_counted_and_left_out(graph_of: Any, tmp_path: Path) -> None:
