@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from hemometric.distances.bounds import bound_for
-from hemometric.distances.checks import Metric, Window, band_samples, checked_metric, checked_signals
+from hemometric.distances.checks import (
+    Exclude,
+    Metric,
+    Window,
+    band_samples,
+    checked_components,
+    checked_exclude,
+    checked_k,
+    checked_metric,
+    checked_signals,
+)
 from hemometric.distances.engine import run, run_pairs
+from hemometric.distances.placement import lie_on_device, only_on_host
 from hemometric.distances.schedule import Int64, rectangle
 from hemometric.distances.workers import num_threads
 from hemometric.ecg import Float32
-
-Exclude = npt.NDArray[np.bool_] | tuple[npt.ArrayLike, npt.ArrayLike]
 
 FLOATS_OF_BLOCK = 2**24
 """Samples of all leads of as much of the archive as is worked on at once: 64 MB."""
@@ -24,8 +32,6 @@ _QUERIES_OF_BLOCK = 512
 _SIGNALS_FOR_DIRECTIONS = 256
 _CANDIDATES_A_ROUND = 4
 _PAIRS_A_ROUND = 64
-
-_Excluded = Callable[[slice, slice], npt.NDArray[np.bool_]]
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,8 @@ def nearest(
     """Find the k signals of an archive that are nearest to each query by DTW, exactly; definition as for `pairwise`.
 
     The result is that of computing all distances and sorting them, ties by position. All pairs are first compared by
-    the bound of `bounds`, and exactly only while a bound is not above the k-th best distance so far.
+    the bound of `bounds`, and exactly only while a bound is not above the k-th best distance so far. On a CUDA device,
+    where the result then lies too, every pair is compared: `threads` and `components` are checked, and not used.
 
     Parameters
     ----------
@@ -133,20 +140,27 @@ def search(
     components: int = 3,
 ) -> Search:
     """Do as `nearest` does, and count the pairs that were compared exactly."""
+    if lie_on_device(queries=queries, archive=archive):
+        num_threads(threads)
+        from hemometric.distances import cuda_search
+
+        positions, distances, num_pairs = cuda_search.nearest(
+            queries, archive, k, window=window, metric=metric, exclude=exclude, components=components
+        )
+        return Search(positions, distances, num_pairs, num_pairs)
+    for part in exclude if isinstance(exclude, tuple) else (exclude,):
+        only_on_host(exclude=part)
     asked = checked_signals(queries, "queries")
     kept = archive if isinstance(archive, np.ndarray) and archive.ndim == 3 else checked_signals(archive, "archive")
     if kept.shape[1:] != asked.shape[1:] or len(kept) == 0:
         raise ValueError(f"queries and archive differ: [lead, sample] is {asked.shape[1:]} against {kept.shape[1:]}")
-    if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or not 1 <= k <= len(kept):
-        raise ValueError(f"k={k!r}: give a whole number in 1 … {len(kept)}, the size of the archive")
-    if isinstance(components, bool) or not isinstance(components, (int, np.integer)) or components < 0:
-        raise ValueError(f"components={components!r}: give a whole number of at least 0")
-    excluded = _checked_exclude(exclude, len(asked), len(kept))
+    num_best, directions = checked_k(k, len(kept)), checked_components(components)
+    excluded = checked_exclude(exclude, len(asked), len(kept))
     comparison = _Comparison(band_samples(window, asked.shape[2]), checked_metric(metric), num_threads(threads))
 
     spread = np.unique(np.linspace(0, len(kept) - 1, _SIGNALS_FOR_DIRECTIONS).astype(np.int64))
-    bound = bound_for(checked_signals(kept[spread], "archive"), int(components), comparison.metric)
-    best = _Best(len(asked), int(k))
+    bound = bound_for(checked_signals(kept[spread], "archive"), directions, comparison.metric)
+    best = _Best(len(asked), num_best)
     num_pairs = num_computed = 0
     at_once = max(64, FLOATS_OF_BLOCK // (asked.shape[1] * asked.shape[2]))
     mapped = None if bound is None else bound.mapped(asked)
@@ -251,22 +265,3 @@ def _compare(
         best.take(rows.start + left, distances, start + columns)
         taken[left] += step
         num_computed += len(pairs)
-
-
-def _checked_exclude(exclude: Exclude | None, num_queries: int, num_signals: int) -> _Excluded:
-    """Give the function that tells for some queries and some signals who may not meet whom."""
-    if exclude is None:
-        return lambda rows, columns: np.zeros((rows.stop - rows.start, columns.stop - columns.start), np.bool_)
-    if isinstance(exclude, tuple):
-        labels = [np.asarray(part) for part in exclude]
-        if [part.shape for part in labels] != [(num_queries,), (num_signals,)] or any(
-            part.dtype.kind not in "iu" for part in labels
-        ):
-            raise ValueError(f"exclude: a pair has to be whole numbers, int [{num_queries}] and int [{num_signals}]")
-        return lambda rows, columns: labels[0][rows, None] == labels[1][None, columns]
-    mask = np.asarray(exclude)
-    if mask.shape != (num_queries, num_signals) or mask.dtype != np.bool_:
-        raise ValueError(
-            f"exclude has shape {mask.shape} and dtype {mask.dtype}; expected bool [{num_queries}, {num_signals}]"
-        )
-    return lambda rows, columns: mask[rows, columns]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Literal
 
@@ -15,6 +16,9 @@ from hemometric.ecg import Float32
 Form = Literal["difference", "gemm"]
 Metric = Literal["dependent", "independent"]
 Window = float | int | None
+Exclude = npt.NDArray[np.bool_] | tuple[npt.ArrayLike, npt.ArrayLike]
+Excluded = Callable[[slice, slice], npt.NDArray[np.bool_]]
+"""From some queries and some signals to bool [query, signal]: who may not meet whom."""
 
 _LARGEST_EXACT = 2**24
 
@@ -157,3 +161,54 @@ def band_samples(window: Window, num_samples: int) -> int:
         raise ValueError(f"window={window}: a fraction must lie in 0 … 1; for samples, give an int")
     # 0.29 * 100 is 28.999999999999996 in binary: what is meant is 29.
     return math.floor(float(window) * num_samples + 1e-9)
+
+
+def checked_k(k: int, num_signals: int) -> int:
+    """Take how many neighbours are asked for.
+
+    Raises
+    ------
+    ValueError
+        No whole number in 1 … num_signals.
+    """
+    if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or not 1 <= k <= num_signals:
+        raise ValueError(f"k={k!r}: give a whole number in 1 … {num_signals}, the size of the archive")
+    return int(k)
+
+
+def checked_components(components: int) -> int:
+    """Take a number of principal directions.
+
+    Raises
+    ------
+    ValueError
+        No whole number of at least 0.
+    """
+    if isinstance(components, bool) or not isinstance(components, (int, np.integer)) or components < 0:
+        raise ValueError(f"components={components!r}: give a whole number of at least 0")
+    return int(components)
+
+
+def checked_exclude(exclude: Exclude | None, num_queries: int, num_signals: int) -> Excluded:
+    """Give the function that tells for some queries and some signals who may not meet whom.
+
+    Raises
+    ------
+    ValueError
+        Neither a mask bool [query, signal] nor two lists of labels.
+    """
+    if exclude is None:
+        return lambda rows, columns: np.zeros((rows.stop - rows.start, columns.stop - columns.start), np.bool_)
+    if isinstance(exclude, tuple):
+        labels = [np.asarray(part) for part in exclude]
+        if [part.shape for part in labels] != [(num_queries,), (num_signals,)] or any(
+            part.dtype.kind not in "iu" for part in labels
+        ):
+            raise ValueError(f"exclude: a pair has to be whole numbers, int [{num_queries}] and int [{num_signals}]")
+        return lambda rows, columns: labels[0][rows, None] == labels[1][None, columns]
+    mask = np.asarray(exclude)
+    if mask.shape != (num_queries, num_signals) or mask.dtype != np.bool_:
+        raise ValueError(
+            f"exclude has shape {mask.shape} and dtype {mask.dtype}; expected bool [{num_queries}, {num_signals}]"
+        )
+    return lambda rows, columns: mask[rows, columns]

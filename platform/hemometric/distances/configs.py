@@ -10,9 +10,9 @@ from pydantic import Field, field_validator
 
 from hemometric.config import Config
 from hemometric.distances import across_leads, archive_search, dtw, pointwise
-from hemometric.distances.archive_search import Exclude
-from hemometric.distances.checks import Form, Metric, Window, checked_signals
+from hemometric.distances.checks import Exclude, Form, Metric, Window, checked_signals
 from hemometric.distances.engine import warm_up, warm_up_pairs
+from hemometric.distances.placement import is_on_device
 from hemometric.distances.schedule import Int64
 from hemometric.ecg import Float32
 
@@ -89,8 +89,10 @@ class Dtw:
     def _band(self, signals: npt.ArrayLike, name: str) -> Window:
         if isinstance(self.window, bool) or not isinstance(self.window, int):
             return self.window
-        num_samples: int = checked_signals(signals, name).shape[2]
-        return min(self.window, num_samples)
+        shape: tuple[int, ...] = (
+            getattr(signals, "shape", ()) if is_on_device(signals) else checked_signals(signals, name).shape
+        )
+        return min([self.window, *shape[2:]])
 
 
 @dataclass(frozen=True)

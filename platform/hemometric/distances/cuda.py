@@ -1,237 +1,260 @@
-"""DTW on CUDA devices: one thread is one pair, and the threads of a warp take neighbouring others of one query.
+"""DTW on CUDA devices, to which `dtw` and `archive_search` hand arrays that lie there.
 
-The definition, the arguments and the numerics are those of `dtw`: float32, the difference form, no root. Signals stay
-on the device, and so does the result: ``from hemometric.distances import cuda; cuda.pairwise(tensor)``.
-
-Each thread keeps `ROWS` rows of the matrix in registers while the columns sweep by; one row of boundary values goes
-through the device's memory, laid out so that the threads of a warp read neighbouring floats. Others are laid out as
-[sample, lead, signal] for the same reason. Run in numba's simulator so far, not yet measured on a device.
+The definition, the arguments and the numerics are those of `dtw`: float32, the difference form, no root. Signals are
+torch's, CuPy's or numba's arrays on the thread's current device, ready on its default stream; the result stays there,
+as an array of numba's, which ``torch.as_tensor`` and ``cupy.asarray`` take without a copy. A call returns when it is
+done. Run in numba's simulator so far, not yet measured on a device.
 """
 
 from __future__ import annotations
 
-import functools
-import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from numba import cuda, float32
+from numba import cuda
 
-from hemometric.distances.checks import Metric, Window, band_samples, checked_candidates, checked_metric
+from hemometric.distances.checks import (
+    Form,
+    Metric,
+    Window,
+    band_samples,
+    checked_candidates,
+    checked_form,
+    checked_metric,
+    checked_rows,
+)
+from hemometric.distances.cuda_kernel import (
+    FEWEST_BLOCKS,
+    GROUP,
+    THREADS,
+    blocks_for,
+    count_not_finite,
+    distances_kernel,
+    lay,
+)
+from hemometric.distances.placement import is_on_device
+from hemometric.distances.schedule import Int64
 
-Int64 = npt.NDArray[np.int64]
-
-ROWS = 8
-"""Rows of a block: with eight leads some hundred registers a thread, which leaves the device enough warps."""
-THREADS = 128
-_SIMULATED = "FakeCUDAArray"  # of numba's simulator, with which the tests run where there is no device
 PAIRS = 1 << 22
-"""Pairs of one launch: their positions travel to the device."""
-WORKSPACE_BYTES = 1 << 28
+"""Most pairs of one launch."""
+CELLS = 10**12
+"""Cells of one launch, unless that leaves the device without work: about a second, so that nothing waits for long."""
+WORKSPACE_BYTES = 1 << 30
 """Most that the boundary rows of all threads may take; more pairs than threads take turns."""
 
 
-def is_on_device(array: object) -> bool:
-    """Whether an array lies on a CUDA device: torch's, CuPy's or numba's."""
-    return hasattr(array, "__cuda_array_interface__") or type(array).__name__ == _SIMULATED
-
-
-def pairwise(signals: Any, *, window: Window = None, metric: Metric = "dependent") -> Any:
+def pairwise(signals: Any, *, window: Window = None, metric: Metric = "dependent", form: Form = "difference") -> Any:
     """Compute the DTW distances between all signals of a batch on their device; see `dtw.pairwise`.
 
     Parameters
     ----------
     signals : device float32 [signal, lead, sample] mV
+    form : {"difference"}
 
     Returns
     -------
     device float32 [signal, signal] mV^2
-        A numba device array; ``torch.as_tensor`` and ``cupy.asarray`` take it without a copy.
 
     Raises
     ------
     ValueError
         An argument is out of range, or `signals` is not a finite float32 array of that shape.
     """
-    checked = _checked(signals, "signals")
-    num_signals = checked.shape[0]
-    half = num_signals // 2
-    rows = np.repeat(np.arange(num_signals), half)
-    columns = (rows + np.tile(np.arange(1, half + 1), num_signals)) % max(1, num_signals)
-    # For an even number the last offset reaches the opposite signal, which the first half of the signals take.
-    once = (columns - rows) % max(1, num_signals) * 2 != num_signals
-    once |= rows < half
-    return _solve(checked, checked, rows[once], columns[once], columns[once], num_signals, True, window, metric)
-
-
-def cross(queries: Any, others: Any, *, window: Window = None, metric: Metric = "dependent") -> Any:
-    """Compute the DTW distances of queries to others on their device; see `dtw.cross` and `pairwise`."""
-    first, second = _checked(queries, "queries"), _checked(others, "others")
-    _same_shape(first, second)
-    rows = np.repeat(np.arange(first.shape[0]), second.shape[0])
-    columns = np.tile(np.arange(second.shape[0]), first.shape[0])
-    return _solve(first, second, rows, columns, columns, second.shape[0], False, window, metric)
-
-
-def refine(
-    queries: Any,
-    candidates: npt.ArrayLike,
-    *,
-    others: Any = None,
-    window: Window = None,
-    metric: Metric = "dependent",
-) -> Any:
-    """Compute the DTW distances of queries to their own candidates on the device; see `dtw.refine`.
-
-    Parameters
-    ----------
-    candidates : int64 [query, k], on the host
-        Positions in `others`, or in `queries` where there are no others; -1 for none, whose distance is infinite.
-
-    Returns
-    -------
-    device float32 [query, k] mV^2
-    """
-    first = _checked(queries, "queries")
-    second = first if others is None else _checked(others, "others")
-    _same_shape(first, second)
-    chosen = checked_candidates(candidates, first.shape[0], second.shape[0])
-    rows, places = np.nonzero(chosen >= 0)
-    columns = chosen[rows, places]
-    return _solve(first, second, rows, columns, places, chosen.shape[1], False, window, metric, np.inf)
-
-
-def _solve(
-    queries: Any,
-    others: Any,
-    rows: Int64,
-    columns: Int64,
-    places: Int64,
-    width: int,
-    symmetric: bool,
-    window: Window,
-    metric: Metric,
-    elsewhere: float = 0.0,
-) -> Any:
-    """Write the distance of query ``rows[n]`` to other ``columns[n]`` at ``[rows[n], places[n]]``."""
-    num_samples = queries.shape[2]
-    band = band_samples(window, num_samples)
-    num_passes = queries.shape[1] if checked_metric(metric) == "independent" else 1
-    out = cuda.to_device(np.full((queries.shape[0], width), elsewhere, np.float32))
-    if not len(rows):
-        return out
-    fitting = max(1, WORKSPACE_BYTES // (4 * num_samples * THREADS))
-    blocks = min(-(-len(rows) // THREADS), fitting)
-    above = cuda.device_array((num_samples, blocks * THREADS), np.float32)
-    first = _by_sample(queries)
-    second = first if others is queries else _by_sample(others)
-    kernel = _kernel(queries.shape[1] // num_passes)
-    for start in range(0, len(rows), PAIRS):
-        pairs = np.stack([rows, columns, places])[:, start : start + PAIRS].astype(np.int32)
-        kernel[blocks, THREADS](first, second, cuda.to_device(pairs), num_passes, band, symmetric, above, out)
+    how = Comparison.of(checked_on_device(signals, "signals"), window, metric, form)
+    batch = Laid.of(how, signals)
+    rows, columns = _owned(np.arange(batch.num), batch.num)
+    out = cuda.to_device(np.zeros((batch.num, batch.num), np.float32))
+    how.listed(batch, batch, np.stack([rows, columns, rows, columns, columns, rows]), out)
     return out
 
 
-@functools.cache
-def _kernel(num_leads: int) -> Any:
-    """Compile for a number of leads that share a path: its loops are unrolled, and a block's rows stay in registers."""
+def cross(
+    queries: Any, others: Any, *, window: Window = None, metric: Metric = "dependent", form: Form = "difference"
+) -> Any:
+    """Compute the DTW distances of queries to others on their device; see `dtw.cross` and `pairwise`.
 
-    @cuda.jit
-    def kernel(
-        queries: Any, others: Any, pairs: Any, num_passes: Any, window: Any, symmetric: Any, above: Any, out: Any
-    ) -> None:
-        thread = cuda.grid(1)
-        num_samples = queries.shape[0]
-        query = cuda.local.array((ROWS, num_leads), float32)
-        left = cuda.local.array(ROWS, float32)
-        for pair in range(thread, pairs.shape[1], cuda.gridsize(1)):
-            one, other = pairs[0, pair], pairs[1, pair]
-            total = float32(0.0)
-            for p in range(num_passes):
-                lead = p * num_leads
-                for j in range(num_samples):
-                    above[j, thread] = float32(np.inf)
-                for i in range(0, num_samples, ROWS):
-                    for r in range(ROWS):
-                        left[r] = float32(np.inf)
-                        # Rows beyond the end lie below every cell that is asked for, so what they hold never matters.
-                        row = min(i + r, num_samples - 1)
-                        for k in range(num_leads):
-                            query[r, k] = queries[row, lead + k, one]
-                    begin, end = max(0, i - window), min(num_samples, i + ROWS + window)
-                    corner = float32(0.0) if i == 0 else float32(np.inf)
-                    if begin > 0:
-                        corner = above[begin - 1, thread]
-                    for j in range(begin, end):
-                        up = above[j, thread]
-                        before = corner
-                        corner = up
-                        for r in range(ROWS):
-                            cost = float32(0.0)
-                            for k in range(num_leads):
-                                gap = query[r, k] - others[j, lead + k, other]
-                                cost += gap * gap
-                            if abs(i + r - j) > window:
-                                cost = float32(np.inf)
-                            value = cost + min(up, min(before, left[r]))
-                            before = left[r]
-                            left[r] = value
-                            up = value
-                        above[j, thread] = up
-                total += left[(num_samples - 1) % ROWS]
-            out[one, pairs[2, pair]] = total
-            if symmetric:
-                out[other, one] = total
-
-    return kernel
+    Returns
+    -------
+    device float32 [query, other] mV^2
+    """
+    checked_pair_on_device(queries, others, "queries", "others")
+    how = Comparison.of(queries, window, metric, form)
+    first = Laid.of(how, queries)
+    return how.all(first, first if others is queries else Laid.of(how, others))
 
 
-def _by_sample(signals: Any) -> Any:
-    """Lay signals out as [sample, lead, signal], so that neighbouring threads read neighbouring floats."""
-    num_signals, num_leads, num_samples = signals.shape
-    turned = cuda.device_array((num_samples, num_leads, num_signals), np.float32)
-    _turn[-(-signals.size // THREADS), THREADS](signals, turned)
-    return turned
+def half_rows(
+    signals: Any, rows: Any, *, window: Window = None, metric: Metric = "dependent", form: Form = "difference"
+) -> Any:
+    """Compute the share of all pairs that belongs to some signals of a batch; see `dtw.half_rows`.
+
+    Parameters
+    ----------
+    rows : int64 [row], on the host or the device
+
+    Returns
+    -------
+    device float32 [row, signal] mV^2
+    """
+    how = Comparison.of(checked_on_device(signals, "signals"), window, metric, form)
+    batch = Laid.of(how, signals)
+    owners = checked_rows(on_host(rows), batch.num)
+    out = cuda.to_device(np.zeros((len(owners), batch.num), np.float32))
+    if len(owners):
+        place, columns = _owned(owners, batch.num)
+        how.listed(batch, batch, np.stack([owners[place], columns, place, columns, place, columns]), out)
+    return out
 
 
-@cuda.jit
-def _turn(signals: Any, turned: Any) -> None:
-    place = cuda.grid(1)
-    num_signals, num_leads, num_samples = signals.shape
-    if place < num_signals * num_leads * num_samples:
-        signal, rest = place // (num_leads * num_samples), place % (num_leads * num_samples)
-        turned[rest % num_samples, rest // num_samples, signal] = signals[
-            signal, rest // num_samples, rest % num_samples
-        ]
+def refine(
+    signals: Any, candidates: Any, *, others: Any = None, window: Window = None, metric: Metric = "dependent"
+) -> Any:
+    """Compute the DTW distances of each signal to a few candidates of its own on the device; see `dtw.refine`.
+
+    Parameters
+    ----------
+    candidates : int64 [signal, k], on the host or the device
+
+    Returns
+    -------
+    device float32 [signal, k] mV^2
+    """
+    second = signals if others is None else others
+    checked_pair_on_device(signals, second, "signals", "others")
+    how = Comparison.of(signals, window, metric, "difference")
+    first = Laid.of(how, signals)
+    wanted = checked_candidates(on_host(candidates), len(signals), len(second))
+    row, place = np.nonzero(wanted >= 0)
+    columns = wanted[row, place]
+    out = cuda.to_device(np.full(wanted.shape, np.inf, np.float32))
+    batch = first if second is signals else Laid.of(how, second)
+    how.listed(first, batch, np.stack([row, columns, row, place, row, place]), out)
+    return out
 
 
-@cuda.jit
-def _count_not_finite(flat: Any, counted: Any) -> None:
-    for place in range(cuda.grid(1), flat.shape[0], cuda.gridsize(1)):
-        if not math.isfinite(flat[place]):
-            cuda.atomic.add(counted, 0, 1)
+def _owned(owners: Int64, num_signals: int) -> tuple[Int64, Int64]:
+    """Give the pairs that signals own (`dtw.half_rows`): the place among `owners`, and the other signal."""
+    reach = np.full(len(owners), (num_signals - 1) // 2)
+    if num_signals % 2 == 0:
+        reach += owners < num_signals // 2
+    place = np.repeat(np.arange(len(owners)), reach)
+    offset = np.arange(len(place)) - np.repeat(np.cumsum(reach) - reach, reach)
+    return place, (owners[place] + 1 + offset) % num_signals
 
 
-def _checked(signals: Any, name: str) -> Any:
+@dataclass(frozen=True)
+class Laid:
+    """Checked signals as the kernel reads them."""
+
+    flat: Any
+    num: int
+
+    @staticmethod
+    def of(how: Comparison, signals: Any) -> Laid:
+        """Lay signals out as [group, sample, lead, signal of the group]."""
+        array = as_device_array(signals)
+        num = len(array)
+        flat = cuda.device_array(-(-num // GROUP) * GROUP * how.num_leads * how.num_samples, np.float32)
+        lay[blocks_for(flat.size), THREADS](array, flat)
+        return Laid(flat, num)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How signals of one shape are compared."""
+
+    num_samples: int
+    num_leads: int
+    window: int
+    metric: Metric
+
+    @staticmethod
+    def of(signals: Any, window: Window, metric: str, form: str) -> Comparison:
+        """Check the arguments of a comparison of signals that were checked."""
+        _, num_leads, num_samples = signals.shape
+        if checked_form(form) != "difference":
+            raise ValueError(f"form={form!r}: on a CUDA device there is only 'difference'")
+        return Comparison(num_samples, num_leads, band_samples(window, num_samples), checked_metric(metric))
+
+    def all(self, queries: Laid, others: Laid) -> Any:
+        """Compare every query with every other, float32 [query, other]."""
+        out = cuda.device_array((queries.num, others.num), np.float32)
+        nothing = cuda.to_device(np.zeros((6, 1), np.int32))
+        num_pairs = queries.num * others.num
+        beyond, above, blocks = self._workspace(num_pairs)
+        for first, last in self._turns(num_pairs, blocks):
+            self._launch(blocks, queries, others, nothing, (first, last), others.num, above, out, beyond)
+        _within_float32(beyond)
+        return out
+
+    def listed(self, queries: Laid, others: Laid, pairs: Int64, out: Any) -> None:
+        """Compare pairs, int64 [query, other, its two indices in `out`, two indices more; pair]."""
+        beyond, above, blocks = self._workspace(pairs.shape[1])
+        for first, last in self._turns(pairs.shape[1], blocks):
+            turn = cuda.to_device(pairs[:, first:last].astype(np.int32))
+            self._launch(blocks, queries, others, turn, (0, last - first), 0, above, out, beyond)
+        _within_float32(beyond)
+
+    def _workspace(self, num_pairs: int) -> tuple[Any, Any, int]:
+        """Give the flag for distances beyond float32, the boundary rows of the threads, and the blocks of threads."""
+        fitting = max(FEWEST_BLOCKS, WORKSPACE_BYTES // (4 * (self.num_samples + 1) * THREADS))
+        blocks = max(1, min(-(-num_pairs // THREADS), fitting))
+        above = cuda.device_array(blocks * THREADS * (self.num_samples + 1), np.float32)
+        # Where blocks are added for numba's sake, there are no more pairs than threads with a boundary row.
+        return cuda.to_device(np.zeros(1, np.int32)), above, max(FEWEST_BLOCKS, blocks)
+
+    def _turns(self, num_pairs: int, blocks: int) -> list[tuple[int, int]]:
+        leads = self.num_leads if self.metric == "independent" else 1
+        cells = self.num_samples * min(self.num_samples, 2 * self.window + 1) * leads
+        at_once = min(PAIRS, max(blocks * THREADS, CELLS // cells))
+        return [(first, min(first + at_once, num_pairs)) for first in range(0, num_pairs, at_once)]
+
+    def _launch(self, blocks: int, queries: Laid, others: Laid, pairs: Any, *rest: Any) -> None:
+        sizes = self.num_samples, self.num_leads, self.window
+        kernel = distances_kernel(1 if self.metric == "independent" else self.num_leads)
+        kernel[blocks, THREADS](queries.flat, others.flat, sizes, pairs, *rest)
+
+
+def as_device_array(array: Any) -> Any:
+    """Take an array of any library on a device as numba's, without a copy."""
+    return array if hasattr(array, "__cuda_ndarray__") else cuda.as_cuda_array(array)
+
+
+def on_host(array: Any) -> Any:
+    """Copy an array from the device; what lies on the host is given as it is."""
+    return as_device_array(array).copy_to_host() if is_on_device(array) else array
+
+
+def checked_on_device(signals: Any, name: str) -> Any:
     """Take a device array [signal, lead, sample] of finite float32; the checks of `checks.checked_signals`."""
-    array = signals if type(signals).__name__ == _SIMULATED else cuda.as_cuda_array(signals)
+    array = as_device_array(signals)
     if array.dtype != np.float32:
         raise ValueError(f"{name} has dtype {array.dtype}; give float32 on a device")
     if array.ndim != 3 or 0 in array.shape:
-        raise ValueError(f"{name} has shape {array.shape}; expected [signal, lead, sample] with at least one of each")
+        raise ValueError(
+            f"{name} has shape {tuple(array.shape)}; expected [signal, lead, sample] with at least one of each"
+        )
     if not array.is_c_contiguous():
         raise ValueError(f"{name} is not contiguous; make it so (torch: .contiguous())")
     counted = cuda.to_device(np.zeros(1, np.int32))
-    _count_not_finite[min(1024, -(-array.size // THREADS)), THREADS](array.reshape(array.size), counted)
+    count_not_finite[blocks_for(array.size), THREADS](array.reshape(array.size), counted)
     if bad := int(counted.copy_to_host()[0]):
         raise ValueError(f"{name} holds NaN or infinity in {bad} samples; leave such recordings out")
     return array
 
 
-def _same_shape(first: Any, second: Any) -> None:
-    if first.shape[1:] != second.shape[1:]:
+def checked_pair_on_device(queries: Any, others: Any, name: str, other_name: str) -> None:
+    """Check two sets of signals that meet."""
+    first = checked_on_device(queries, name)
+    second = first if others is queries else checked_on_device(others, other_name)
+    if tuple(first.shape[1:]) != tuple(second.shape[1:]):
         raise ValueError(
-            f"queries and others differ: {first.shape[1]} leads of {first.shape[2]} samples against "
+            f"{name} and {other_name} differ: {first.shape[1]} leads of {first.shape[2]} samples against "
             f"{second.shape[1]} of {second.shape[2]}"
         )
+
+
+def _within_float32(beyond: Any) -> None:
+    if beyond.copy_to_host()[0]:
+        raise ValueError("signals differ so much that their squared distance exceeds float32; give them in millivolts")

@@ -1,6 +1,11 @@
-"""Dynamic time warping between ECGs: the least sum of squared differences over all monotone alignments in time."""
+"""Dynamic time warping between ECGs: the least sum of squared differences over all monotone alignments in time.
+
+Signals on a CUDA device, of torch, CuPy or numba, are compared there, and the result stays there: see `cuda`.
+"""
 
 from __future__ import annotations
+
+from types import ModuleType
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +23,9 @@ from hemometric.distances.checks import (
     checked_signals,
 )
 from hemometric.distances.engine import run, run_pairs
+from hemometric.distances.placement import lie_on_device, only_on_host
 from hemometric.distances.schedule import circulant, rectangle
+from hemometric.distances.workers import num_threads
 from hemometric.ecg import Float32
 
 
@@ -40,7 +47,8 @@ def pairwise(
     Parameters
     ----------
     signals : float32 [signal, lead, sample] mV
-        Other real numbers are converted. The warp is over samples.
+        Other real numbers are converted. The warp is over samples. An array on a CUDA device has to be float32 and
+        contiguous; the result then is an array of numba's there, which ``torch.as_tensor`` takes without a copy.
     window : float or int, optional
         Half-width w of the band: a float is a fraction of the number of samples (rounded down), an int is samples;
         None is no band, 0 is the squared Euclidean distance.
@@ -50,9 +58,9 @@ def pairwise(
         without a band (`make bench-dtw`), hardly faster in a narrow one, and slower for one lead. The latter cancels
         where signals are close: against the first form it errs by 5e-7 on different ECGs, but by 2e-4, 2e-2 and 3 times
         the distance on copies with noise of 0.01, 0.001 and 0.0001 of their standard deviation, and as badly under a
-        large offset. Not for duplicates, nor for the diagonal of `cross`, which it leaves above 0.
+        large offset. Not for duplicates, nor for the diagonal of `cross`, which it leaves above 0; not on a device.
     threads : int, optional
-        None takes every CPU that the process may use: inside a Ray worker give its own share.
+        None takes every CPU that the process may use: inside a Ray worker give its own share. Not used on a device.
 
     Returns
     -------
@@ -63,7 +71,8 @@ def pairwise(
     Raises
     ------
     ValueError
-        An argument is out of range, or `signals` is not a finite array of that shape; the message names it.
+        An argument is out of range, or `signals` is not a finite array of that shape; the message names it. Some
+        arguments are on a CUDA device and some are not.
 
     Examples
     --------
@@ -73,6 +82,9 @@ def pairwise(
     >>> pairwise(beats)[0, 1], pairwise(beats, window=0)[0, 1]
     (np.float32(0.0), np.float32(2.0))
     """
+    if lie_on_device(signals=signals):
+        found: Float32 = _cuda(threads).pairwise(signals, window=window, metric=metric, form=form)
+        return found
     checked = checked_signals(signals, "signals")
     every = np.arange(len(checked))
     half = half_rows(checked, every, window=window, metric=metric, form=form, threads=threads)
@@ -106,6 +118,9 @@ def cross(
     ValueError
         As `pairwise`, or queries and others differ in leads or samples.
     """
+    if lie_on_device(queries=queries, others=others):
+        found: Float32 = _cuda(threads).cross(queries, others, window=window, metric=metric, form=form)
+        return found
     first, second = checked_pair(queries, others)
     return run(
         first,
@@ -139,7 +154,7 @@ def half_rows(
     signals : float32 [signal, lead, sample] mV
         The whole batch.
     rows : int64 [row]
-        Positions of the signals whose shares are wanted.
+        Positions of the signals whose shares are wanted; for signals on a device, on either side.
 
     Returns
     -------
@@ -151,6 +166,10 @@ def half_rows(
     ValueError
         As `pairwise`, or a row is not a position in the batch.
     """
+    if lie_on_device(signals=signals):
+        found: Float32 = _cuda(threads).half_rows(signals, rows, window=window, metric=metric, form=form)
+        return found
+    only_on_host(rows=rows)
     checked = checked_signals(signals, "signals")
     owners = checked_rows(rows, len(checked))
     return run(
@@ -182,7 +201,8 @@ def refine(
     ----------
     signals : float32 [signal, lead, sample] mV
     candidates : int64 [signal, k]
-        Row i holds the positions, in `others` or else in `signals`, to which signal i is compared; -1 is none.
+        Row i holds the positions, in `others` or else in `signals`, to which signal i is compared; -1 is none. For
+        signals on a device, on either side.
     others : float32 [other, lead, sample] mV, optional
         Of the same leads and length.
 
@@ -206,6 +226,10 @@ def refine(
            [40., inf],
            [10., 10.]], dtype=float32)
     """
+    if lie_on_device(signals=signals, others=others):
+        there: Float32 = _cuda(threads).refine(signals, candidates, others=others, window=window, metric=metric)
+        return there
+    only_on_host(candidates=candidates)
     if others is None:
         first = second = checked_signals(signals, "signals")
     else:
@@ -222,3 +246,11 @@ def refine(
         threads=threads,
     )
     return found
+
+
+def _cuda(threads: int | None) -> ModuleType:
+    """Give the functions for devices, once `threads` was checked; imported here, not above: few need them."""
+    num_threads(threads)
+    from hemometric.distances import cuda
+
+    return cuda

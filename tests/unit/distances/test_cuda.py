@@ -4,9 +4,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+
+from hemometric.distances import cross, half_rows, nearest, pairwise, refine
 
 SCRIPT = Path(__file__).with_name("cuda_in_the_simulator.py")
 
@@ -17,14 +20,38 @@ def test_the_simulator_s_distances_are_the_cpu_s() -> None:
     assert ended.stdout == "equal\n", ended.stderr[-3000:]
 
 
+def test_cuda_is_imported_only_for_arrays_on_a_device() -> None:
+    code = "import sys, numpy as np\nfrom hemometric.distances import pairwise\nassert 'numba' not in sys.modules\n"
+    code += "pairwise(np.zeros((2, 1, 3)))\nassert not {'numba.cuda', 'torch'} & set(sys.modules)\nprint('light')"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ended.stdout == "light\n", ended.stderr[-3000:]
+
+
+def test_arrays_on_both_sides_are_refused_before_anything_is_imported() -> None:
+    host, device = np.zeros((2, 1, 3), np.float32), SimpleNamespace(__cuda_array_interface__={})
+    with pytest.raises(ValueError, match="queries: on a CUDA device, but not others"):
+        cross(device, host)
+    with pytest.raises(ValueError, match="candidates: on a CUDA device, but the signals are not"):
+        refine(host, device)
+    with pytest.raises(ValueError, match="exclude: on a CUDA device, but the signals are not"):
+        nearest(host, host, 1, exclude=(device, device))
+
+
 def test_the_device_s_distances_are_the_cpu_s() -> None:
     import torch
 
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
-    from hemometric.distances import cuda, pairwise
-
     x = np.random.default_rng(0).standard_normal((70, 8, 250)).astype(np.float32)
+    there, candidates = torch.from_numpy(x).cuda(), np.array([[1, 2], [3, -1]] * 35)
     for window in (None, 0.1):
-        found = torch.as_tensor(cuda.pairwise(torch.from_numpy(x).cuda(), window=window)).cpu().numpy()
-        np.testing.assert_allclose(found, pairwise(x, window=window), rtol=1e-5)
+        for metric in ("dependent", "independent"):
+            how = {"window": window, "metric": metric}
+            for found, expected in (
+                (pairwise(there, **how), pairwise(x, **how)),
+                (cross(there[:5], there, **how), cross(x[:5], x, **how)),
+                (half_rows(there, [0, 69], **how), half_rows(x, [0, 69], **how)),
+                (refine(there, torch.from_numpy(candidates).cuda(), **how), refine(x, candidates, **how)),
+                (nearest(there[:9], there, 3, **how)[1], nearest(x[:9], x, 3, **how)[1]),
+            ):
+                np.testing.assert_allclose(torch.as_tensor(found).cpu().numpy(), expected, rtol=1e-5)
