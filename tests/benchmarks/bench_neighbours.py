@@ -241,6 +241,8 @@ def main() -> None:
         key.touch(mode=0o600)
         key.write_text(KEY)
     figures: dict[str, Any] = {}
+    noise = np.random.default_rng(0).normal(size=(64, 8, 100)).astype(np.float32)
+    made("neighbours", corpus="-", out="-").distance.build().nearest(noise, noise, 5)  # compiles
 
     def row(name: str, config: neighbours.NeighboursRun, **more: Any) -> None:
         num = len(read_table(config)[0])

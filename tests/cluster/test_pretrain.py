@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from mlflow import MlflowClient
 
 from hemometric.encoders import load
 from hemometric.errors import UsageError
+from hemometric.runs import neighbours
 from hemometric.runs import pretrain as plain
 from hemometric.runs.outcome import read_outcome
 from hemometric.runs.records import read_metrics, read_progress
@@ -89,6 +91,36 @@ def test_two_workers_learn_what_one_process_learns(line: Any, two_cpus: object, 
     files = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
     assert pretrain.run(config) == [f"{config.out} is finished already; nothing to do", *told]
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()} == files
+
+
+def test_two_workers_mine_alike_by_a_graph_two_rates_and_beats(line: Any, two_cpus: object, tmp_path: Path) -> None:
+    graph = {"corpus": line.real, "out": tmp_path / "graph", "workers": 0, "k": 8}
+    neighbours.run(line.made("neighbours", graph | {"compared": {"kind": "whole", "rate_hz": 25}}))
+    by_graph_at_two_rates = {
+        "compared": {"kind": "whole", "rate_hz": 25},
+        "refine": {"compared": {"kind": "whole", "rate_hz": 100, "leads": "reduced"}, "candidates": 3},
+        "miner": {
+            "kind": "nearest",
+            "positives": {"kind": "graph"},
+            "negatives": {"kind": "semihard_rank"},
+            "scaling": "archive",
+        },
+        "graph": {"path": str(tmp_path / "graph" / neighbours.TABLE)},
+    }
+    beats = {"compared": {"kind": "median_beat", "rate_hz": 50}, "miner": {"kind": "nearest", "scaling": "local"}}
+    cases: dict[str, dict[str, Any]] = {
+        "graph": {"mining": by_graph_at_two_rates, "batches": {"kind": "neighbours"}},
+        "beats": {"mining": beats, "objective": {"kind": "relative"}},
+    }
+    for name, case in cases.items():
+        pretrain.run(line.pretrain(tmp_path / f"{name}-ray", **case))
+        plain.run(line.pretrain(tmp_path / f"{name}-plain", workers=0, **case))
+        np.testing.assert_allclose(
+            losses(tmp_path / f"{name}-ray"), losses(tmp_path / f"{name}-plain"), rtol=0, atol=1e-5, err_msg=name
+        )
+        tables = [pq.read_table(tmp_path / out / "triplets.parquet") for out in (f"{name}-ray", f"{name}-plain")]
+        assert tables[0].equals(tables[1]), name
+        assert all(0 <= row["stalled_share"] <= 1 for row in read_metrics(tmp_path / f"{name}-ray" / "metrics.jsonl"))
 
 
 def test_a_killed_rank_goes_on_from_the_last_checkpoint(
