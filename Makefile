@@ -10,7 +10,7 @@ JOBS ?= 2
 export RAY_USAGE_STATS_ENABLED = 0
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-unit test-cluster test-data bench bench-dtw bench-knn bench-step bench-rates bench-neighbours lint fmt clean
+.PHONY: help install demo test test-unit test-cluster test-data bench bench-dtw bench-knn bench-step bench-rates bench-neighbours bench-cuda lint fmt clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -66,6 +66,10 @@ bench-rates: install ## how often two-rate mining takes the right positive, on t
 bench-neighbours: install ## neighbour graphs: exact, killed and resumed, recall, core-hours for millions; takes an hour
 	@test -d "$(HEMOMETRIC_DATA)" || { echo "set HEMOMETRIC_DATA to the folder of real ECG files"; exit 2; }
 	HEMOMETRIC_DATA="$(HEMOMETRIC_DATA)" $(BIN)/python tests/benchmarks/bench_neighbours.py --work build/neighbours --json build/bench_neighbours.json
+
+bench-cuda: install ## DTW on a CUDA device against all cores of the CPU, soft-DTW, and the limit of the card
+	mkdir -p build
+	$(BIN)/python tests/benchmarks/bench_cuda.py --json build/bench_cuda.json
 
 lint: install ## ruff and mypy --strict
 	$(BIN)/ruff check .
