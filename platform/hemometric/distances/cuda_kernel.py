@@ -76,24 +76,44 @@ def distances_kernel(num_leads: int) -> Any:
         left[0] = _least(corner, left[0])
 
     @cuda.jit(device=True)
-    def step(query: Any, left: Any, column: Any, up: Any, corner: Any) -> Any:
-        """Go on by one column; returns its lowest value."""
+    def step(
+        others: Any, at: Any, above: Any, here: Any, query: Any, left: Any, column: Any, up: Any, corner: Any
+    ) -> Any:
+        """Go on by one column, at `at` of `others` and `here` of `above`; returns what is above the next."""
+        following = above[here + np.uint64(GROUP)]  # asked for early: it comes from far away
+        take(others, at, column)
         lean(left, corner)
         for r in range(num_rows):
             up = cost_of(query, r, column) + _least(up, left[r])
             left[r] = up
-        return up
+        above[here] = up
+        return following
 
     @cuda.jit(device=True)
-    def edge_step(query: Any, left: Any, column: Any, up: Any, corner: Any, below: Any, window: Any) -> Any:
-        """Do as `step` where cells may lie outside of the band; `below` counts the first row's samples after `j`."""
+    def edge_step(
+        others: Any,
+        at: Any,
+        above: Any,
+        here: Any,
+        query: Any,
+        left: Any,
+        column: Any,
+        up: Any,
+        corner: Any,
+        below: Any,
+        band: Any,
+    ) -> Any:
+        """Do as `step` where cells may lie outside of the band; `below` is how much later the first row is."""
+        following = above[here + np.uint64(GROUP)]
+        take(others, at, column)
         lean(left, corner)
         for r in range(num_rows):
             up = cost_of(query, r, column) + _least(up, left[r])
-            if abs(below + float32(r)) > window:
+            if abs(below + float32(r)) > band:
                 up = _INFINITY
             left[r] = up
-        return up
+        above[here] = up
+        return following
 
     @cuda.jit
     def kernel(
@@ -157,21 +177,26 @@ def distances_kernel(num_leads: int) -> Any:
                         corner = above[here - np.uint64(GROUP)]
                     up = above[here]
                     for j in range(begin, whole):
-                        take(others, at, column)
-                        following = above[here + np.uint64(GROUP)]  # asked for early: it comes from far away
-                        above[here] = edge_step(query, left, column, up, corner, float32(i - j), band)
+                        following = edge_step(
+                            others, at, above, here, query, left, column, up, corner, float32(i - j), band
+                        )
                         corner, up = up, following
                         here, at = here + np.uint64(GROUP), at + next_sample
-                    for _ in range(whole, part):
-                        take(others, at, column)
-                        following = above[here + np.uint64(GROUP)]
-                        above[here] = step(query, left, column, up, corner)
+                    for _ in range((part - whole) // 2):  # two a turn, so that values need not move to their places
+                        following = step(others, at, above, here, query, left, column, up, corner)
+                        corner, up = up, following
+                        here, at = here + np.uint64(GROUP), at + next_sample
+                        following = step(others, at, above, here, query, left, column, up, corner)
+                        corner, up = up, following
+                        here, at = here + np.uint64(GROUP), at + next_sample
+                    if (part - whole) % 2 == 1:
+                        following = step(others, at, above, here, query, left, column, up, corner)
                         corner, up = up, following
                         here, at = here + np.uint64(GROUP), at + next_sample
                     for j in range(part, end):
-                        take(others, at, column)
-                        following = above[here + np.uint64(GROUP)]
-                        above[here] = edge_step(query, left, column, up, corner, float32(i - j), band)
+                        following = edge_step(
+                            others, at, above, here, query, left, column, up, corner, float32(i - j), band
+                        )
                         corner, up = up, following
                         here, at = here + np.uint64(GROUP), at + next_sample
                 last = (num_samples - 1) % num_rows
