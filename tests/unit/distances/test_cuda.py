@@ -1,6 +1,7 @@
 """DTW on CUDA devices equals DTW on the CPU: in numba's simulator everywhere, on the device where there is one."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,37 @@ def test_the_simulator_s_distances_are_the_cpu_s() -> None:
     env = os.environ | {"NUMBA_ENABLE_CUDASIM": "1"}
     ended = subprocess.run([sys.executable, str(SCRIPT)], env=env, capture_output=True, text=True, check=False)
     assert ended.stdout == "equal\n", ended.stderr[-3000:]
+
+
+@pytest.mark.parametrize("num_leads", [1, 12])
+def test_the_kernel_compiles_for_a_device_and_knows_no_float64(num_leads, monkeypatch) -> None:
+    """As far as LLVM's own language, for which neither a device nor the CUDA toolkit is needed."""
+    from numba import cuda, float32, int32, int64, types
+    from numba.cuda import compiler, dispatcher
+    from numba.cuda.cudadrv import nvvm
+
+    if "numba_cuda" in str(cuda.__file__):
+        pytest.skip("numba-cuda compiles in another way")
+    toolkit = SimpleNamespace(data_layout="", get_ir_version=lambda: (2, 0, 3, 1))
+    monkeypatch.setattr(nvvm, "NVVM", lambda: toolkit)
+    monkeypatch.setattr(dispatcher, "get_current_device", lambda: SimpleNamespace(compute_capability=(9, 0)))
+    from hemometric.distances.cuda_kernel import count_not_finite, distances_kernel, lay
+
+    def floats(num_axes: int) -> types.Array:
+        return types.Array(float32, num_axes, "C")
+
+    sizes, turn, flag = types.UniTuple(int64, 3), types.UniTuple(int64, 2), types.Array(int32, 1, "C")
+    pairs = types.Array(int32, 2, "C")
+    kernel = distances_kernel.__wrapped__(num_leads)  # not the one that other tests may use
+    for function, arguments in (
+        (kernel, (floats(1), floats(1), sizes, pairs, turn, int64, floats(1), floats(2), flag)),
+        (lay, (floats(3), floats(1))),
+        (count_not_finite, (floats(1), flag)),
+    ):
+        compiled = compiler.compile_cuda(function.py_func, types.void, arguments, cc=(9, 0))
+        text = compiled.library.get_llvm_str()
+        assert "float" in text
+        assert not re.findall(r".*fpext.*|.* f(?:add|sub|mul|cmp) .*double.*", text)
 
 
 def test_cuda_is_imported_only_for_arrays_on_a_device() -> None:
