@@ -198,9 +198,7 @@ def main() -> None:
     lanes._kernel = lambda: kernel
     rows = []
     print(f"Million cells a second and core; {source}")
-    print(
-        "| | samples | hemometric | dtaidistance | tslearn | aeon | times the best | share of the limit | kernel alone |"
-    )
+    print("| | samples | hemometric | dtaidistance | tslearn | aeon | times the best | share of limit | kernel alone |")
     print("|---|---|---|---|---|---|---|---|---|", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         peers = Peers(arguments.peers, Path(folder))
