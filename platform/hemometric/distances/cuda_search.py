@@ -67,7 +67,8 @@ def nearest(
     nothing = int(np.float32(np.inf).view(np.int32)) << 32 | _POSITION
     best = np.full((len(asked), k), nothing, np.int64)
     num_pairs = 0
-    at_once = min(PAIRS_OF_BLOCK // QUERIES_OF_BLOCK, max(1, FLOATS_OF_BLOCK // (how.num_leads * how.num_samples)))
+    at_once = PAIRS_OF_BLOCK // min(len(asked), QUERIES_OF_BLOCK)
+    at_once = min(at_once, max(1, FLOATS_OF_BLOCK // (how.num_leads * how.num_samples)))
     for first in range(0, len(kept), at_once):
         block = Laid.of(how, kept[first : first + at_once])
         columns = slice(first, first + block.num)
