@@ -106,6 +106,8 @@ def _small(config: Any, line: Any, encoder: Path, estimator: Path, tmp_path: Pat
         )
     if config.job == "pretrain":
         narrow = {"encoder.blocks": [1, 1], "encoder.widths": [4, 8], "encoder.embedding_dim": 8}
+        if config.mining.graph is not None:
+            narrow |= {"mining.graph.path": _graph(config, line, tmp_path)}
         return training | narrow | {"corpus": line.real, "gpus_per_worker": None}
     if config.job == "neighbours":
         few = {"candidates.num": 12} if config.candidates.kind == "coarse" else {}
@@ -127,6 +129,15 @@ def _small(config: Any, line: Any, encoder: Path, estimator: Path, tmp_path: Pat
 
 
 _LABELS = {"mpcwp_mmhg": {"column": "mpcwp_mmhg", "kind": "number", "unit": "mmHg", "low": -5, "high": 60}}
+
+
+def _graph(config: Any, line: Any, tmp_path: Path) -> Path:
+    from hemometric.runs import neighbours
+
+    measure = {name: getattr(config.mining, name).model_dump(mode="json") for name in ("compared", "distance")}
+    common = {"corpus": line.real, "out": tmp_path / "graph", "workers": 0, "preparation": {"rate_hz": 250}}
+    neighbours.run(line.made("neighbours", common | measure))
+    return tmp_path / "graph" / neighbours.TABLE
 
 
 def _tuned(line: Any, encoder: Path, tmp_path: Path) -> Path:
