@@ -115,8 +115,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write the figures here")
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
-    if not torch.cuda.is_available():
-        print("torch sees no CUDA device here; run this where there is one", file=sys.stderr)
+    missing = [name for name, cuda in (("torch", torch.cuda), ("numba", numba.cuda)) if not cuda.is_available()]
+    if missing:
+        print(f"no CUDA device that {' and '.join(missing)} can use; run this where there is one", file=sys.stderr)
         sys.exit(5)
     rows = []
     for num_leads, num_samples, window in product(LEADS, LENGTHS, BANDS):

@@ -3,7 +3,8 @@
 The definition, the arguments and the numerics are those of `dtw`: float32, the difference form, no root. Signals are
 torch's, CuPy's or numba's arrays on the thread's current device, ready on its default stream; the result stays there,
 as an array of numba's, which ``torch.as_tensor`` and ``cupy.asarray`` take without a copy. A call returns when it is
-done. Run in numba's simulator so far, not yet measured on a device.
+done. Besides the driver, numba needs libNVVM of the CUDA toolkit, or the package numba-cuda. Run in numba's simulator
+so far, not yet measured on a device.
 """
 
 from __future__ import annotations
