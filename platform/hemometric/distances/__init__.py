@@ -19,6 +19,7 @@ from hemometric.distances.configs import (
 from hemometric.distances.dtw import cross, half_rows, pairwise, refine
 from hemometric.distances.engine import warm_up, warm_up_pairs
 from hemometric.distances.independent_leads import reduced_leads
+from hemometric.distances.paths import path
 from hemometric.distances.pointwise import mean_absolute, squared_euclidean
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "nearest",
     "pairwise",
     "pairwise_across_leads",
+    "path",
     "reduced_leads",
     "refine",
     "search",

@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from hemometric.distances.placement import is_on_device
 from hemometric.distances.schedule import Int64
 from hemometric.ecg import Float32
 
@@ -72,6 +73,29 @@ def checked_pair(
             f"{second.shape[1]} of {second.shape[2]}"
         )
     return first, second
+
+
+def checked_two(
+    query: npt.ArrayLike, other: npt.ArrayLike, name: str = "query", other_name: str = "other"
+) -> tuple[Float32, Float32]:
+    """Check two single signals that meet, as C-contiguous float32 [lead, sample].
+
+    Raises
+    ------
+    ValueError
+        As `checked_pair`, or one is not two-dimensional or lies on a CUDA device.
+    """
+    for signal, its_name in ((query, name), (other, other_name)):
+        if is_on_device(signal):
+            raise ValueError(f"{its_name}: on a CUDA device, where no path is computed; bring it to the host")
+        try:
+            shape = np.shape(signal)
+        except ValueError:
+            raise ValueError(f"{its_name}: leads differ in length; give one array [lead, sample]") from None
+        if len(shape) != 2 or 0 in shape:
+            raise ValueError(f"{its_name} has shape {shape}; expected [lead, sample] with at least one of each")
+    first, second = checked_pair(np.asarray(query)[None], np.asarray(other)[None], name, other_name)
+    return first[0], second[0]
 
 
 def checked_rows(rows: npt.ArrayLike, num_signals: int) -> Int64:

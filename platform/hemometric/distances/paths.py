@@ -1,0 +1,127 @@
+"""The path behind a DTW distance: which sample of one ECG was compared with which of the other, for one pair."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numba import types
+
+from hemometric.distances.checks import Window, band_samples, checked_two
+from hemometric.distances.compiled import array_type, compiled, compiler_is_off, read_only
+from hemometric.distances.schedule import Int64
+
+_DIAGONAL, _QUERY, _OTHER = 0, 1, 2
+_BACK = ((-1, -1), (-1, 0), (0, -1))
+
+
+def path(query: npt.ArrayLike, other: npt.ArrayLike, *, window: Window = None) -> Int64:
+    """Find the cheapest alignment of two ECGs, all leads along one path (DTW_D; see `pairwise` for the definition).
+
+    Meant for looking at single pairs: it takes a byte a cell of the band, T (2 w + 1) at most, where distances take two
+    rows. Sums are float64, so the squared differences along the path add up to what `pairwise` gives within its error.
+
+    Where paths cost the same, one is chosen, always the same: seen from the end, a step back in both signals comes
+    before one in the query alone, and that before one in the other alone.
+
+    Parameters
+    ----------
+    query : float32 [lead, sample] mV
+        Other real numbers are converted. On the host, as is `other`.
+    other : float32 [lead, sample] mV
+        Of the same leads and length.
+    window : float or int, optional
+        Half-width of the band, as for `pairwise`; 0 is the diagonal.
+
+    Returns
+    -------
+    int64 [step, 2]
+        Sample of the query and sample of the other; from (0, 0) to (T - 1, T - 1), neither ever going back, and one
+        of them or both going on by 1 in each step.
+
+    Raises
+    ------
+    ValueError
+        An argument is out of range, the signals differ in leads or samples, or one is not a finite array of that
+        shape or lies on a CUDA device; the message names it.
+
+    References
+    ----------
+    Sakoe and Chiba 1978: Dynamic programming algorithm optimization for spoken word recognition. IEEE Transactions on
+    Acoustics, Speech, and Signal Processing 26(1).
+
+    Examples
+    --------
+    A beat, and the same one sample later; the last samples make up for it.
+
+    >>> import numpy as np
+    >>> beat, late = np.zeros((2, 1, 5), np.float32)
+    >>> beat[0, 1:3] = late[0, 2:4] = 1.0, 2.0
+    >>> path(beat, late).tolist()
+    [[0, 0], [0, 1], [1, 2], [2, 3], [3, 4], [4, 4]]
+    >>> path(beat, late, window=0).tolist()
+    [[0, 0], [1, 1], [2, 2], [3, 3], [4, 4]]
+    """
+    first, second = checked_two(query, other, "query", "other")
+    num_samples = first.shape[1]
+    band = min(band_samples(window, num_samples), num_samples - 1)
+    moves = np.empty((num_samples, min(2 * band + 1, num_samples)), np.uint8)
+    _kernel()(read_only(first), read_only(second), band, moves)
+    i = j = num_samples - 1
+    steps = [(i, j)]
+    while i > 0 or j > 0:
+        back, aside = _BACK[moves[i, j - _first_column(i, band, *moves.shape)]]
+        i, j = i + back, j + aside
+        steps.append((i, j))
+    return np.array(steps[::-1], np.int64)
+
+
+@functools.cache
+def _kernel() -> Any:
+    kernel = compiled(_fill)
+    if not compiler_is_off():
+        kernel.compile(_SIGNATURE)
+    return kernel
+
+
+_SIGNATURE = (
+    array_type(types.float32, 2),
+    array_type(types.float32, 2),
+    types.int64,
+    array_type(types.uint8, 2, readonly=False),
+)
+
+
+def _first_column(i: int, window: int, num_samples: int, width: int) -> int:
+    """Say which sample of the other the first cell of row i is: rows are cut where the band leaves the square."""
+    return min(max(0, i - window), num_samples - width)
+
+
+def _fill(query: Any, other: Any, window: Any, moves: Any) -> None:
+    """Write into each cell of the band where its cheapest path comes from; `moves` is [i, j - first column of i]."""
+    num_leads, num_samples = query.shape
+    width = moves.shape[1]
+    # Column 0 stands before the signals: only the cell above and before the first one is reachable. The last cell of a
+    # row has none above it in the band: there `above` is infinite still, since bands only move on.
+    above, row = np.full(num_samples + 1, np.inf), np.full(num_samples + 1, np.inf)
+    above[0] = 0.0
+    for i in range(num_samples):
+        begin, end = max(0, i - window), min(num_samples, i + window + 1)
+        first = min(begin, num_samples - width)  # as `_first_column`
+        row[begin] = np.inf
+        for j in range(begin, end):
+            cost = 0.0
+            for k in range(num_leads):
+                difference = np.float64(query[k, i]) - other[k, j]
+                cost += difference * difference
+            move, least = _DIAGONAL, above[j]
+            if above[j + 1] < least:
+                move, least = _QUERY, above[j + 1]
+            if row[j] < least:
+                move, least = _OTHER, row[j]
+            row[j + 1] = cost + least
+            moves[i, j - first] = move
+        above, row = row, above
+        row[0] = np.inf
