@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -178,9 +180,10 @@ def search(
                 num_computed += num_allowed
                 continue
             largest = max(float(np.abs(one).max()) for one in (mapped[rows], mapped_block))
-            bounds = bound.below(comparison.all(mapped[rows], mapped_block), largest, *asked.shape[1:])
+            bounds = comparison.all(mapped[rows], mapped_block)
             bounds[barred] = np.inf
-            num_computed += _compare(asked, rows, block, start, bounds, best, comparison)
+            reach = partial(bound.reach, largest=largest, num_leads=asked.shape[1], num_samples=asked.shape[2])
+            num_computed += _compare(asked, rows, block, start, bounds, reach, best, comparison)
     return Search(best.positions, best.distances, num_pairs, num_computed)
 
 
@@ -229,39 +232,66 @@ class _Best:
 
 
 def _compare(
-    queries: Float32, rows: slice, block: Float32, start: int, bounds: Float32, best: _Best, comparison: _Comparison
+    queries: Float32,
+    rows: slice,
+    block: Float32,
+    start: int,
+    bounds: Float32,
+    reach: Callable[[Float32], Float32],
+    best: _Best,
+    comparison: _Comparison,
 ) -> int:
     """Compare queries exactly with a block, in the order of their bounds, while those do not exceed the k-th best.
 
     A round takes a few candidates of every query that has any left, so that the lanes are full however few one needs.
+
+    Parameters
+    ----------
+    bounds : float32 [query, signal]
+        Distances of mapped signals; infinite where a pair is excluded. Overwritten.
+    reach : callable
+        From a distance to the largest of its bounds.
 
     Returns
     -------
     int
         Pairs that were compared.
     """
-    order = np.argsort(bounds, axis=1, kind="stable")
-    bounds = np.take_along_axis(bounds, order, axis=1)
-    last = bounds.shape[1] - 1
-    left = np.arange(len(bounds))
-    taken = np.zeros(len(bounds), np.int64)
     num_computed = 0
+
+    def compare(asking: Int64, columns: Int64, wanted: npt.NDArray[np.bool_]) -> None:
+        nonlocal num_computed
+        query, place = np.nonzero(wanted)
+        distances = np.full(columns.shape, np.inf, np.float32)
+        pairs = np.stack([rows.start + asking[query], columns[query, place]], axis=1)
+        distances[query, place] = comparison.pairs(queries, block, pairs)
+        best.take(rows.start + asking, distances, start + columns)
+        num_computed += len(pairs)
+
+    k = best.distances.shape[1]
+    unknown = np.flatnonzero(np.isinf(best.distances[rows, -1]))
+    if len(unknown):  # the k of the smallest bounds make it known; sorting all would take as long as computing them
+        first = np.argpartition(bounds[unknown], min(k, bounds.shape[1]) - 1, axis=1)[:, :k]
+        compare(unknown, first, np.isfinite(bounds[unknown[:, None], first]))
+        bounds[unknown[:, None], first] = np.inf
+    # A bound equal to that of the k-th best may be of an equal distance at an earlier position.
+    limits = reach(best.distances[rows, -1])
+    query, column = np.nonzero((bounds <= limits[:, None]) & (bounds < np.inf))
+    promised = bounds[query, column]
+    order = np.lexsort((column, promised, query))
+    column, promised = column[order], promised[order]
+    ends = np.searchsorted(query, np.arange(len(bounds)), side="right")
+    at = np.searchsorted(query, np.arange(len(bounds)))
+    left = np.arange(len(bounds))
     while True:
-        # A bound equal to the k-th best may be that of an equal distance at an earlier position.
-        following = bounds[left, np.minimum(taken[left], last)]
-        kth = best.distances[rows.start + left, -1]
-        left = left[(taken[left] <= last) & np.isfinite(following) & (following <= kth)]
+        limits = reach(best.distances[rows, -1])
+        left = left[at[left] < ends[left]]
+        left = left[promised[at[left]] <= limits[left]]
         if len(left) == 0:
             return num_computed
         step = max(_CANDIDATES_A_ROUND, -(-_PAIRS_A_ROUND * comparison.threads // len(left)))
-        at = taken[left, None] + np.arange(step)
-        columns = order[left[:, None], np.minimum(at, last)]
-        promised = bounds[left[:, None], np.minimum(at, last)]
-        kth = best.distances[rows.start + left, -1:]
-        query, candidate = np.nonzero((at <= last) & np.isfinite(promised) & (promised <= kth))
-        distances = np.full(at.shape, np.inf, np.float32)
-        pairs = np.stack([rows.start + left[query], columns[query, candidate]], axis=1)
-        distances[query, candidate] = comparison.pairs(queries, block, pairs)
-        best.take(rows.start + left, distances, start + columns)
-        taken[left] += step
-        num_computed += len(pairs)
+        places = at[left, None] + np.arange(step)
+        inside = places < ends[left, None]
+        places = np.minimum(places, len(column) - 1)
+        compare(left, column[places], inside & (promised[places] <= limits[left, None]))
+        at[left] += step

@@ -57,18 +57,20 @@ class Bound:
                 lines[some, -1] = np.linalg.norm(centred - np.matmul(self.directions, along), axis=1)
         return lines
 
-    def below(self, mapped_distances: Float32, largest: float, num_leads: int, num_samples: int) -> Float32:
-        """Deflate distances of mapped signals so that no computed distance of the signals lies below.
+    def reach(self, distances: Float32, largest: float, num_leads: int, num_samples: int) -> Float32:
+        """Give how far mapped signals may be, as computed, whose own distance is at most so, as computed.
 
         With u = 2^-24: a path has at most 2T cells, and a sum of that many terms which are not negative, each of as
         many squares as there are leads, errs by a factor of at most 1 + (2T + leads + 4) u; mapped values err by at
         most u times the `largest` magnitude, and so the root of their distance by 2 u largest sqrt(2T lines).
         """
         factor = 1 - 1.01 * (2 * num_samples + num_leads + 6) * _HALF_ULP
+        if factor <= 0:
+            return np.full_like(distances, np.inf)
         apart = 2.02 * _HALF_ULP * largest * np.sqrt(2 * num_samples * self.num_lines)
-        roots = np.sqrt(mapped_distances.astype(np.float64) * max(0.0, factor)) - apart
-        deflated: Float32 = (np.square(np.maximum(roots, 0)) * max(0.0, factor)).astype(np.float32)
-        return deflated
+        roots = np.sqrt(distances.astype(np.float64) / factor) + apart
+        nearly: Float32 = (np.square(roots) / factor).astype(np.float32)
+        return np.nextafter(nearly, np.float32(np.inf))
 
 
 def bound_for(signals: Float32, num_components: int, metric: Metric) -> Bound | None:

@@ -116,8 +116,7 @@ def test_bounds_are_never_above_the_distance_and_so_nothing_is_missed(given_sets
     bound = bound_for(archive, components, metric)
     mapped = bound.mapped(queries), bound.mapped(archive)
     largest = max(float(np.abs(one).max()) for one in mapped)
-    bounds = bound.below(cross(*mapped, window=window, metric=metric), largest, *archive.shape[1:])
-    assert np.all(bounds <= distances)
+    assert np.all(cross(*mapped, window=window, metric=metric) <= bound.reach(distances, largest, *archive.shape[1:]))
     found = nearest(queries, archive, 2, window=window, metric=metric, components=components)
     assert same(found, brute(queries, archive, 2, window=window, metric=metric))
 
@@ -127,8 +126,8 @@ def test_the_bound_is_tight_where_all_leads_are_few_sources(noise):
     signals = np.matmul(mixing, sources)
     bound = bound_for(signals, 3, "dependent")
     mapped = bound.mapped(signals)
-    bounds = bound.below(cross(mapped, mapped), float(np.abs(mapped).max()), 8, 50)
-    np.testing.assert_allclose(bounds, cross(signals, signals), rtol=1e-3, atol=1e-5)
+    reach = bound.reach(cross(signals, signals), float(np.abs(mapped).max()), 8, 50)
+    np.testing.assert_allclose(cross(mapped, mapped), reach, rtol=1e-3, atol=1e-5)
 
 
 def test_one_lead_and_no_more_leads_than_lines_are_computed_all(noise):
