@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import functools
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
-from numba import types
 
 from hemometric.distances.checks import Window, band_samples, checked_two
-from hemometric.distances.compiled import array_type, compiled, compiler_is_off, read_only
 from hemometric.distances.schedule import Int64
 
-_DIAGONAL, _QUERY, _OTHER = 0, 1, 2
 _BACK = ((-1, -1), (-1, 0), (0, -1))
+"""Where the cheapest path to a cell comes from, by the number that the kernel writes there."""
 
 
 def path(query: npt.ArrayLike, other: npt.ArrayLike, *, window: Window = None) -> Int64:
@@ -68,7 +63,9 @@ def path(query: npt.ArrayLike, other: npt.ArrayLike, *, window: Window = None) -
     num_samples = first.shape[1]
     band = min(band_samples(window, num_samples), num_samples - 1)
     moves = np.empty((num_samples, min(2 * band + 1, num_samples)), np.uint8)
-    _kernel()(read_only(first), read_only(second), band, moves)
+    from hemometric.distances import paths_kernel  # here, since it imports the compiler
+
+    paths_kernel.fill(first, second, band, moves)
     i = j = num_samples - 1
     steps = [(i, j)]
     while i > 0 or j > 0:
@@ -78,50 +75,6 @@ def path(query: npt.ArrayLike, other: npt.ArrayLike, *, window: Window = None) -
     return np.array(steps[::-1], np.int64)
 
 
-@functools.cache
-def _kernel() -> Any:
-    kernel = compiled(_fill)
-    if not compiler_is_off():
-        kernel.compile(_SIGNATURE)
-    return kernel
-
-
-_SIGNATURE = (
-    array_type(types.float32, 2),
-    array_type(types.float32, 2),
-    types.int64,
-    array_type(types.uint8, 2, readonly=False),
-)
-
-
 def _first_column(i: int, window: int, num_samples: int, width: int) -> int:
     """Say which sample of the other the first cell of row i is: rows are cut where the band leaves the square."""
     return min(max(0, i - window), num_samples - width)
-
-
-def _fill(query: Any, other: Any, window: Any, moves: Any) -> None:
-    """Write into each cell of the band where its cheapest path comes from; `moves` is [i, j - first column of i]."""
-    num_leads, num_samples = query.shape
-    width = moves.shape[1]
-    # Column 0 stands before the signals: only the cell above and before the first one is reachable. The last cell of a
-    # row has none above it in the band: there `above` is infinite still, since bands only move on.
-    above, row = np.full(num_samples + 1, np.inf), np.full(num_samples + 1, np.inf)
-    above[0] = 0.0
-    for i in range(num_samples):
-        begin, end = max(0, i - window), min(num_samples, i + window + 1)
-        first = min(begin, num_samples - width)  # as `_first_column`
-        row[begin] = np.inf
-        for j in range(begin, end):
-            cost = 0.0
-            for k in range(num_leads):
-                difference = np.float64(query[k, i]) - other[k, j]
-                cost += difference * difference
-            move, least = _DIAGONAL, above[j]
-            if above[j + 1] < least:
-                move, least = _QUERY, above[j + 1]
-            if row[j] < least:
-                move, least = _OTHER, row[j]
-            row[j + 1] = cost + least
-            moves[i, j - first] = move
-        above, row = row, above
-        row[0] = np.inf
