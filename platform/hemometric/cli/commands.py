@@ -88,17 +88,20 @@ def verify(corpus: Annotated[Path, typer.Argument(help="Folder of a corpus.")], 
         say(line)
 
 
-@app.command(epilog="Example: hemometric inspect corpus --draw first --out page.png")
+@app.command(epilog="Example: hemometric inspect corpus --draw first --neighbours runs/neighbours --out near.png")
 def inspect(
     corpus: Annotated[Path, typer.Argument(help="Folder of a corpus.")],
     draw: Annotated[str | None, typer.Option(help="Recording id, or 'first', to draw as a 12-lead page.")] = None,
+    neighbours: Annotated[
+        Path | None, typer.Option(help="Output of hemometric neighbours: draw the nearest of the recording with it.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="PNG to write.")] = Path("ecg.png"),
     debug: Debug = False,
 ) -> None:
-    """Print counts, quality and split; draw a recording as a clinical page (25 mm/s, 10 mm/mV)."""
+    """Print counts, quality and split; draw a recording as a clinical page (25 mm/s, 10 mm/mV), or its neighbours."""
     from hemometric.runs.inspect import inspect_corpus
 
-    for line in inspect_corpus(corpus, draw=draw, out=out):
+    for line in inspect_corpus(corpus, draw=draw, out=out, neighbours=neighbours):
         say(line)
 
 

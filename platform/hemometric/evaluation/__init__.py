@@ -8,8 +8,10 @@ from hemometric.evaluation.baselines import AgeSexFeatures
 from hemometric.evaluation.classes import MIN_PATIENTS, ClassScores, class_table
 from hemometric.evaluation.figures import (
     Trial,
+    Warp,
     embedding_projection,
     loss_curves,
+    neighbours_figure,
     predicted_against_true,
     principal_components,
     roc_curve,
@@ -67,6 +69,7 @@ __all__ = [
     "Table",
     "Text",
     "Trial",
+    "Warp",
     "binary_scores",
     "bootstrap",
     "by_rows",
@@ -77,6 +80,7 @@ __all__ = [
     "logistic_probe",
     "loss_curves",
     "multilabel_scores",
+    "neighbours_figure",
     "page_bytes",
     "paired_difference",
     "picture",

@@ -10,10 +10,13 @@ from hemometric.corpus.files import usable
 from hemometric.errors import UsageError
 from hemometric.evaluation import ecg_page, save_page
 from hemometric.runs.ingest import summary
+from hemometric.runs.neighbour_folder import open_graph
+from hemometric.runs.neighbour_picture import draw_neighbours
 from hemometric.runs.words import counted
 from hemometric.waveform import standard_leads
 
 NUM_IDS = 3
+FIRST = "first"
 
 
 def verify_corpus(path: Path) -> list[str]:
@@ -24,21 +27,28 @@ def verify_corpus(path: Path) -> list[str]:
     return [f"{path}: whole; {held}, every hash, row, split and partition as the manifest says"]
 
 
-def inspect_corpus(path: Path, *, draw: str | None, out: Path) -> list[str]:
-    """Say what a corpus holds; with `draw`, write one recording as a clinical page.
+def inspect_corpus(path: Path, *, draw: str | None, out: Path, neighbours: Path | None = None) -> list[str]:
+    """Say what a corpus holds; with `draw`, write one recording as a clinical page, or beside its neighbours.
 
     Parameters
     ----------
     draw : str or None
         A recording id, the beginning of one, or ``first``.
+    neighbours : Path, optional
+        Folder of a neighbour graph of this corpus: the recording is drawn with its nearest instead.
     out : Path
         PNG, PDF or SVG to write.
 
     Raises
     ------
     UsageError
-        No recording has such an id, or several begin so, or the file cannot be written.
+        No recording has such an id, or several begin so, or the file cannot be written; the graph is not of this
+        corpus, lacks the recording, or nobody is to be drawn.
+    IntegrityError
+        A shard or the graph is damaged.
     """
+    if neighbours is not None and draw is None:
+        raise UsageError("neighbours: say whose are to be drawn, with --draw ID or --draw first")
     corpus = open_corpus(path)
     table = corpus.table(columns=["recording_id", "rate_hz", "num_samples", "source_format", "flags"])
     ids: list[str] = table["recording_id"].to_pylist()
@@ -58,14 +68,18 @@ def inspect_corpus(path: Path, *, draw: str | None, out: Path) -> list[str]:
         f"corpus hash: {corpus.hash[:16]}, pseudonym key {corpus.manifest.key_id}",
         f"recording ids: {', '.join(sorted(ids)[:NUM_IDS])}, …",
     ]
-    if draw is not None:
+    if draw is not None and neighbours is not None:
+        graph = open_graph(neighbours, corpus)
+        chosen = graph.first() if draw == FIRST else _chosen(ids, draw)
+        lines += draw_neighbours(corpus, graph, chosen, out)
+    elif draw is not None:
         lines.append(f"page: {draw_page(corpus, _chosen(ids, draw), out)}")
     return lines
 
 
 def _chosen(ids: list[str], wanted: str) -> str:
     """Find the one recording id that is meant; what is none is left to whoever opens it."""
-    if wanted == "first":
+    if wanted == FIRST:
         return min(ids)
     found = [wanted] if wanted in ids else sorted(name for name in ids if wanted and name.startswith(wanted))
     if len(found) > 1:

@@ -105,7 +105,7 @@ def neighbours(config: NeighboursRun, open_map: OpenMap) -> list[str]:
     """
     corpus = open_corpus(config.corpus)
     identity = _identity(config, corpus)
-    if _is_finished(config.out, identity):
+    if is_finished(config.out, identity):
         return finished_lines(config.out)
     with claimed_folder(config.out, identity, "the neighbours of another config or corpus"):
         with open_map() as mapped:
@@ -145,7 +145,7 @@ def _params_hash(config: NeighboursRun) -> str:
     return measure_hash(config.compared, config.distance)
 
 
-def _is_finished(out: Path, identity: str) -> bool:
+def is_finished(out: Path, identity: str) -> bool:
     """Whether a folder holds the whole table of this identity.
 
     Raises
@@ -199,6 +199,9 @@ def _conclude(config: NeighboursRun, corpus: Corpus, archive: Archive, blocks: S
         "num_rows": num_rows,
         "left_out": dict(archive.left_out),
         "k": config.k,
+        "preparation": config.preparation.model_dump(mode="json"),
+        "compared": config.compared.model_dump(mode="json"),
+        "distance": config.distance.model_dump(mode="json"),
     }
     write_bytes(config.out / "_summary.json", json.dumps(summary, indent=2, sort_keys=True).encode() + b"\n")
     write_bytes(config.out / "_SUCCESS", f"{identity} {digest}\n".encode())

@@ -6,6 +6,10 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from hemometric.distances import DistanceConfig
+from hemometric.mining.compared import ComparedConfig
+from hemometric.waveform import Preparation
+
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 Value = int | float | str | bool
 
@@ -121,7 +125,13 @@ class Letter(Shape):
 
 
 class GraphSummary(Shape):
-    """``_summary.json`` of a neighbour graph."""
+    """``_summary.json`` of a neighbour graph.
+
+    Attributes
+    ----------
+    preparation, compared, distance : config, or None
+        What the distances are of; None in the graphs of versions that did not write them.
+    """
 
     identity: str
     params_hash: str
@@ -130,3 +140,12 @@ class GraphSummary(Shape):
     num_rows: Count
     left_out: dict[str, Count]
     k: Count
+    preparation: Preparation | None = None
+    compared: ComparedConfig | None = None
+    distance: DistanceConfig | None = None
+
+    @model_validator(mode="after")
+    def _measure_is_whole(self) -> Self:
+        if len({part is None for part in (self.preparation, self.compared, self.distance)}) > 1:
+            raise ValueError("preparation, compared and distance are there together or not at all")
+        return self

@@ -10,10 +10,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from sklearn.decomposition import PCA
 
 from hemometric import evaluation
+from hemometric.ecg import LEADS
 from hemometric.evaluation.figures import (
     Trial,
     embedding_projection,
     loss_curves,
+    neighbours_figure,
     predicted_against_true,
     principal_components,
     roc_curve,
@@ -65,6 +67,7 @@ FIGURES = {
     "roc": lambda: roc_curve(pressures()[0] > 18, {"model": 1 / (1 + np.exp(-pressures()[0]))}),
     "projection": lambda: embedding_projection(pressures()[1], pressures()[0], name="mPCWP (mmHg)"),
     "triplet": lambda: triplet_figure(ecg(0), ecg(1), ecg(2), 100, (1.0, 2.0)),
+    "neighbours": lambda: neighbours_figure(np.stack([ecg(0), ecg(1)]), 100, LEADS, ["own", "1: 0a1b 2.3 mV²"]),
 }
 
 

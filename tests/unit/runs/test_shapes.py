@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from hemometric.distances import DtwDistance
 from hemometric.errors import IntegrityError
 from hemometric.runs.outcome import read_outcome
 from hemometric.runs.records import read_metrics, read_progress, read_record, read_sealed, write_sealed, write_summary
@@ -24,6 +25,20 @@ OUTCOME: dict[str, Any] = {
     "best_step": 2,
     "best_validation_loss": 1.5,
     "metrics": {"loss": 1.0},
+}
+GRAPH: dict[str, Any] = {
+    "identity": "a",
+    "params_hash": "b",
+    "manifest_hash": "c",
+    "num_recordings": 2,
+    "num_rows": 2,
+    "left_out": {},
+    "k": 1,
+}
+MEASURE: dict[str, Any] = {
+    "preparation": {"rate_hz": 100.0},
+    "compared": {"kind": "median_beat"},
+    "distance": {"kind": "dtw", "window": 0.1},
 }
 STRANGE = (b"", b"{", b"[1]", b"{}", b"null", b"3", b'"x"', b"\xff\xfe", b"[" * 100_000, b'{"a":' * 100_000, b"{1:2}")
 
@@ -60,6 +75,13 @@ def test_a_missing_record_is_named(tmp_path: Path) -> None:
         (TrialRecord, {"number": -1, "values": {}}),
         (TrialRecord, {"number": 0, "values": {"x": None}}),
         (TrialRecord, {"number": 0, "values": {}, "stopped": {"step": 1.5}}),
+        (GraphSummary, GRAPH | {"k": "1"}),
+        (GraphSummary, GRAPH | {"more": 1}),
+        (GraphSummary, GRAPH | {"compared": MEASURE["compared"]}),
+        (GraphSummary, GRAPH | MEASURE | {"distance": {"kind": "dtw", "window": 2.5}}),
+        (GraphSummary, GRAPH | MEASURE | {"distance": {"kind": "frechet"}}),
+        (GraphSummary, GRAPH | MEASURE | {"preparation": {"rate_hz": "100"}}),
+        (GraphSummary, GRAPH | MEASURE | {"compared": {"kind": "median_beat", "before": 1.0}}),
     ],
 )
 def test_another_shape_is_refused_even_when_sealed(
@@ -78,6 +100,14 @@ def test_what_was_written_is_read_back(tmp_path: Path) -> None:
     assert read_outcome(tmp_path) == diverged
     write_sealed(tmp_path / "trials.json", TABLE)
     assert read_sealed(tmp_path / "trials.json", TrialsTable).model_dump() == TABLE
+
+
+def test_a_graph_says_what_its_distances_are_of_or_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "_summary.json"
+    write_summary(path, GRAPH)
+    assert read_record(path, GraphSummary).compared is None
+    write_summary(path, GRAPH | MEASURE)
+    assert read_record(path, GraphSummary).distance == DtwDistance(window=0.1)
 
 
 @pytest.mark.parametrize(("name", "values"), [("outcome", OUTCOME), ("trials", TABLE)])
