@@ -6,7 +6,8 @@ Three archives, each kept in FOLDER and not made again: the 12-lead ECGs of HEMO
 generated ECGs; and `--recordings` generated ones. The first two are searched exactly on median beats and on whole
 records, compared with all pairs, and the same graph is killed halfway, resumed and compared. The third is searched
 exactly on median beats, and on whole records among candidates of a coarse rate and of an encoder that was pretrained on
-it; the recall is measured against the exact neighbours of some hundred queries. Times are CPU seconds on two threads:
+it; the recall is measured against the exact neighbours of 200 queries, for other numbers of candidates and a finer
+rate too. Times are CPU seconds on two threads:
 laying out and comparing candidates exactly grow with the archive, looking for candidates with its square, which the
 core-hours for 5.4 million ECGs are computed from.
 """
@@ -35,10 +36,12 @@ from hemometric.corpus import open_corpus
 from hemometric.runs import embed, ingest, neighbour_search, neighbours, pretrain, synthesise
 from hemometric.runs.catalogue import config_of as model_of
 from hemometric.runs.neighbour_archive import stage_shard
-from hemometric.waveform import prepare
+from hemometric.runs.shardwise import read_output
+from hemometric.waveform import prepare, resample
 
 NUM_ECGS = 5_400_000
 NUM_QUERIES = 200
+NUMS = (50, 100, 200, 500, 1000)
 KEY = "benchmark: public and generated ECGs only"
 REAL = ("ptbxl", "ptbxl-extra", "cinc2021", "code15-chagas", "awkward", "ecgiddb")
 """Every folder with WFDB files; what is not a 12-lead ECG of some seconds is refused by the ingest."""
@@ -46,7 +49,7 @@ LOOKS: dict[str, dict[str, Any]] = {
     "beats": {"preparation": {"rate_hz": 250}, "compared": {"kind": "median_beat"}},
     "records": {"compared": {"kind": "whole", "gain": "record"}},
 }
-COARSE = {"kind": "coarse", "compared": {"kind": "whole", "rate_hz": 25, "gain": "record"}, "num": 50}
+COARSE = {"kind": "coarse", "compared": {"kind": "whole", "rate_hz": 25, "gain": "record"}, "num": 200}
 ENCODER = {"kind": "resnet1d", "blocks": [1, 1, 1, 1], "widths": [16, 32, 64, 128], "embedding_dim": 64}
 PRETRAINED: dict[str, Any] = {
     "num_steps": 1000,
@@ -77,28 +80,21 @@ def cpu_s() -> float:
     return used.ru_utime + used.ru_stime
 
 
-class Stopwatch:
-    """CPU seconds by what was done."""
-
-    def __init__(self) -> None:
-        self.spent_s: dict[str, float] = {"lay_out": 0.0, "search": 0.0, "refine": 0.0}
-
-    def __call__(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        def timed(*arguments: Any) -> Any:
-            began_s = cpu_s()
-            found = function(*arguments)
-            self.spent_s[name] += cpu_s() - began_s
-            return found
-
-        return timed
-
-
 def timed(config: neighbours.NeighboursRun) -> dict[str, float]:
-    """CPU seconds of a graph, built anew unless it is there; then those that were noted."""
+    """CPU seconds of a graph by what was done, built anew unless it is there; then those that were noted."""
     note = config.out / "_cpu_s.json"
     if not note.is_file():
         shutil.rmtree(config.out, ignore_errors=True)
-        watch = Stopwatch()
+        spent_s = {"lay_out": 0.0, "search": 0.0, "refine": 0.0}
+
+        def watch(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+            def watched(*arguments: Any) -> Any:
+                began_s = cpu_s()
+                found = function(*arguments)
+                spent_s[name] += cpu_s() - began_s
+                return found
+
+            return watched
 
         def plain(function: Callable[[Any, Any], Any], context: Any, items: Sequence[Any]) -> Iterator[Any]:
             work = watch("lay_out" if function is stage_shard else "search", function)
@@ -113,8 +109,8 @@ def timed(config: neighbours.NeighboursRun) -> dict[str, float]:
             neighbours.neighbours(config, open_map)
         finally:
             neighbour_search.refined = refined
-        watch.spent_s["search"] -= watch.spent_s["refine"]
-        note.write_text(json.dumps(watch.spent_s))
+        spent_s["search"] -= spent_s["refine"]
+        note.write_text(json.dumps(spent_s))
     found: dict[str, float] = json.loads(note.read_text())
     return found
 
@@ -211,11 +207,37 @@ def recall(config: neighbours.NeighboursRun, exact: np.ndarray, queries: np.ndar
     return {"nearest": float(np.mean([row[0] for row in held])), f"of_{config.k}": float(np.mean(held))}
 
 
-def truth_of(config: neighbours.NeighboursRun) -> tuple[np.ndarray, np.ndarray]:
-    """Ids of the true k nearest of some queries, [query, k], and these queries' positions."""
+def recalls(config: neighbours.NeighboursRun, embeddings: Path) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
+    """Recall by kind and number of candidates; the true k nearest of some queries, ids [query, k]; their positions."""
     ids, signals = compared_of(config)
     queries = np.linspace(0, len(ids) - 1, NUM_QUERIES).astype(np.int64)
-    return ids[neighbour_search.nearest(config.distance.build(), signals, queries, config.k, 2)[0]], queries
+    distance = config.distance.build()
+    began_s = cpu_s()
+    exact, _ = neighbour_search.nearest(distance, signals, queries, config.k, 2)
+    found: dict[str, Any] = {"exact": {"cpu_s": round(cpu_s() - began_s, 1)}}
+
+    def tell(name: str, candidates: np.ndarray, spent_s: float) -> None:
+        row: dict[str, Any] = {"cpu_s": round(spent_s, 1)}
+        for num in NUMS:
+            held = [np.isin(truth, some[:num]) for truth, some in zip(exact, candidates, strict=True)]
+            row[str(num)] = [float(np.mean([one[0] for one in held])), float(np.mean(held))]
+        found[name] = row
+        print(f"recall of the nearest, and of {config.k}, {name}: {json.dumps(row)}", flush=True)
+
+    for rate_hz in (25, 50):
+        low = [resample(signals[n : n + 500], config.compared.rate_hz, rate_hz) for n in range(0, len(signals), 500)]
+        coarse = np.concatenate(low)
+        began_s = cpu_s()
+        near, _ = neighbour_search.nearest(distance, coarse, queries, max(NUMS), 2)
+        tell(f"{rate_hz} Hz", near, cpu_s() - began_s)
+    table = read_output(embeddings)
+    z = table["embedding"].combine_chunks().flatten().to_numpy().reshape(len(ids), -1)
+    z = z[np.argsort(table["recording_id"].to_pylist())]
+    for name, rows in (("embeddings", z), ("normalised", z / np.linalg.norm(z, axis=1, keepdims=True))):
+        began_s = cpu_s()
+        near = neighbour_search.nearest_embeddings(np.ascontiguousarray(rows), queries, max(NUMS))
+        tell(name, near, cpu_s() - began_s)
+    return found, ids[exact], queries
 
 
 def core_hours(spent_s: dict[str, float], num: int) -> dict[str, float]:
@@ -265,12 +287,12 @@ def main() -> None:
     config = config_of(many, work / "many" / "beats", **LOOKS["beats"])
     timed(config)
     row("many generated, beats", config)
-    near = {"kind": "embeddings", "embeddings": str(embedded(many, work / "many")), "num": 200}
-    truth = None
+    near = {"kind": "embeddings", "embeddings": str(embedded(many, work / "many")), "num": 1000}
+    config = config_of(many, work / "many" / "records", **LOOKS["records"])
+    figures["recall"], *truth = recalls(config, Path(near["embeddings"]))
     for name, candidates in (("coarse", COARSE), ("embeddings", near)):
         config = config_of(many, work / "many" / f"records-{name}", **LOOKS["records"], candidates=candidates)
         timed(config)
-        truth = truth or truth_of(config)
         row(f"many generated, records, {candidates['num']} candidates: {name}", config, recall=recall(config, *truth))
 
 

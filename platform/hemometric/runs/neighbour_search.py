@@ -62,14 +62,15 @@ class CoarseCandidates(Config):
     Attributes
     ----------
     compared : config
-        The coarse look, such as the whole record at 25 Hz.
+        The coarse look, such as the whole record at 50 Hz.
     num : int
-        Candidates of each recording.
+        Candidates of each recording. How many hold the true nearest hangs on the archive: of 20,000 generated ECGs 200
+        at 50 Hz hold 99 %, at 25 Hz 80 %.
     """
 
     kind: Literal["coarse"] = "coarse"
-    compared: ComparedConfig = WholeRecord(rate_hz=25.0)
-    num: int = Field(default=50, ge=1)
+    compared: ComparedConfig = WholeRecord(rate_hz=50.0)
+    num: int = Field(default=200, ge=1)
 
     def looks(self) -> dict[str, ComparedConfig]:
         """The coarse look is laid out too."""
@@ -81,19 +82,24 @@ class CoarseCandidates(Config):
 
 
 class EmbeddingCandidates(Config):
-    """The nearest by Euclidean distance between an earlier model's embeddings; only the order among these is exact.
+    """The nearest by an earlier model's embeddings; only the order among these is exact.
 
     Attributes
     ----------
     embeddings : Path
         Output of `hemometric embed` on the same corpus.
+    normalised : bool
+        By the angle between embeddings, which is what an objective learns that normalises them, rather than by their
+        distance.
     num : int
-        Candidates of each recording.
+        Candidates of each recording. A model knows the nearest only roughly: of 20,000 generated ECGs, 200 of a narrow
+        one hold the true nearest for 74 %, 1,000 for 94 %; not normalised, 45 % and 68 %.
     """
 
     kind: Literal["embeddings"] = "embeddings"
     embeddings: Annotated[Path, PLACEMENT]
-    num: int = Field(default=50, ge=1)
+    normalised: bool = True
+    num: int = Field(default=1000, ge=1)
 
     def looks(self) -> dict[str, ComparedConfig]:
         """Nothing else is laid out."""
@@ -227,7 +233,7 @@ def _candidates(search: Search, queries: Int64) -> Int64:
         num = min(config.num, len(coarse) - 1)
         return nearest(search.distance.build(), coarse, queries, num, search.threads)[0]
     assert isinstance(config, EmbeddingCandidates)  # noqa: S101 - exact search has no candidates
-    embeddings = _embeddings(str(config.embeddings), str(search.folder))
+    embeddings = _embeddings(str(config.embeddings), str(search.folder), config.normalised)
     return nearest_embeddings(embeddings, queries, min(config.num, len(embeddings) - 1))
 
 
@@ -264,7 +270,7 @@ def _opened(folder: str) -> tuple[npt.NDArray[np.str_], Float32]:
 
 
 @lru_cache(maxsize=1)
-def _embeddings(output: str, folder: str) -> Float32:
+def _embeddings(output: str, folder: str, normalised: bool) -> Float32:
     """Read embeddings in the order of the archive.
 
     Raises
@@ -283,4 +289,6 @@ def _embeddings(output: str, folder: str) -> Float32:
     if not np.array_equal(ids[rows], wanted):
         raise UsageError(f"candidates.embeddings: {output} lacks recordings of this corpus; embed it whole first")
     found: Float32 = np.ascontiguousarray(embeddings[rows], dtype=np.float32)
+    if normalised:
+        found /= np.maximum(np.linalg.norm(found, axis=1, keepdims=True), np.finfo(np.float32).tiny)
     return found

@@ -17,6 +17,7 @@ from hemometric.mining import MiningConfig, measure_hash
 from hemometric.mining.neighbour_graph import read_graph
 from hemometric.runs import embed, neighbour_search, neighbours, pretrain
 from hemometric.runs.neighbour_search import nearest_embeddings
+from hemometric.runs.shardwise import read_output
 from hemometric.waveform import Preparation, prepare
 
 K = 4
@@ -112,10 +113,18 @@ def test_embeddings_propose_candidates(graph_of: Any, line: Any, encoder: Path, 
     neighbours.run(graph_of(tmp_path / "all", candidates=candidates))
     neighbours.run(graph_of(tmp_path / "exact"))
     assert table_of(tmp_path / "all") == table_of(tmp_path / "exact")
-    neighbours.run(graph_of(tmp_path / "few", candidates=candidates | {"num": K}))
     ids, distances = brute
-    for name, near in table_of(tmp_path / "few").items():
-        assert [d for _, d in near] == [distances[ids.index(name), ids.index(other)] for other, _ in near]
+    table = read_output(tmp_path / "z")
+    z = dict(zip(table["recording_id"].to_pylist(), np.stack(table["embedding"].to_numpy()), strict=True))
+    for normalised in (True, False):
+        out = tmp_path / f"few-{normalised}"
+        neighbours.run(graph_of(out, candidates=candidates | {"num": K, "normalised": normalised}))
+        rows = np.stack([z[name] / np.linalg.norm(z[name]) if normalised else z[name] for name in ids])
+        for name, near in table_of(out).items():
+            assert [d for _, d in near] == [distances[ids.index(name), ids.index(other)] for other, _ in near]
+            gaps = np.linalg.norm(rows - rows[ids.index(name)], axis=1)
+            gaps[ids.index(name)] = np.inf
+            assert {other for other, _ in near} == {ids[n] for n in np.argsort(gaps)[:K]}
     with pytest.raises(UsageError, match="holds no finished output of hemometric embed"):
         neighbours.run(graph_of(tmp_path / "x", candidates=candidates | {"embeddings": str(tmp_path)}))
 
