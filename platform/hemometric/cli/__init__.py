@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from typing import NoReturn
 
+from hemometric.cli.begins import main
 from hemometric.cli.commands import app
-from hemometric.cli.ends import guarded, main
+from hemometric.cli.ends import guarded
 
 __all__ = ["app", "guarded", "main", "run_job"]
 

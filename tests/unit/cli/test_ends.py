@@ -15,7 +15,7 @@ import torch
 import typer
 
 from hemometric.cli import guarded, main
-from hemometric.cli.ends import _run as run_words
+from hemometric.cli.begins import _run as run_words
 from hemometric.cli.ends import say
 from hemometric.learning.progress import JsonLinesProgress, tell
 
@@ -47,7 +47,7 @@ def test_threads_that_wait_spin_briefly_unless_something_else_was_asked_for(
     environment = dict(given)
     monkeypatch.setattr("os.environ", environment)
     monkeypatch.setattr("signal.signal", lambda *_: None)
-    monkeypatch.setattr("hemometric.cli.ends._run", lambda words: None)
+    monkeypatch.setattr("hemometric.cli.begins._run", lambda words: None)
     with pytest.raises(SystemExit):
         main(["version"])
     assert environment.get("GOMP_SPINCOUNT") == found
