@@ -20,6 +20,7 @@ from hemometric.distances.checks import (
     checked_k,
     checked_metric,
     checked_signals,
+    checked_some,
 )
 from hemometric.distances.engine import run, run_pairs
 from hemometric.distances.placement import lie_on_device, only_on_host
@@ -153,18 +154,20 @@ def search(
     for part in exclude if isinstance(exclude, tuple) else (exclude,):
         only_on_host(exclude=part)
     asked = checked_signals(queries, "queries")
-    kept = archive if isinstance(archive, np.ndarray) and archive.ndim == 3 else checked_signals(archive, "archive")
-    if kept.shape[1:] != asked.shape[1:] or len(kept) == 0:
+    kept = archive if isinstance(archive, np.ndarray) else checked_signals(archive, "archive")
+    if kept.ndim != 3 or kept.size == 0:
+        kept = checked_signals(kept, "archive")
+    if kept.shape[1:] != asked.shape[1:]:
         raise ValueError(f"queries and archive differ: [lead, sample] is {asked.shape[1:]} against {kept.shape[1:]}")
     num_best, directions = checked_k(k, len(kept)), checked_components(components)
     excluded = checked_exclude(exclude, len(asked), len(kept))
     comparison = _Comparison(band_samples(window, asked.shape[2]), checked_metric(metric), num_threads(threads))
 
     spread = np.unique(np.linspace(0, len(kept) - 1, _SIGNALS_FOR_DIRECTIONS).astype(np.int64))
-    bound = bound_for(checked_signals(kept[spread], "archive"), directions, comparison.metric)
+    at_once = max(64, FLOATS_OF_BLOCK // (asked.shape[1] * asked.shape[2]))
+    bound = bound_for(checked_some(kept, spread, at_once, "archive"), directions, comparison.metric)
     best = _Best(len(asked), num_best)
     num_pairs = num_computed = 0
-    at_once = max(64, FLOATS_OF_BLOCK // (asked.shape[1] * asked.shape[2]))
     mapped = None if bound is None else bound.mapped(asked)
     for start in range(0, len(kept), at_once):
         block = checked_signals(kept[start : start + at_once], "archive", first=start)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from numbers import Integral, Real
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,22 @@ Excluded = Callable[[slice, slice], npt.NDArray[np.bool_]]
 _LARGEST_EXACT = 2**24
 
 
+def as_array(values: npt.ArrayLike, name: str, axes: str) -> npt.NDArray[Any]:
+    """Take an argument as an array.
+
+    Raises
+    ------
+    ValueError
+        It is none: rows of unequal length, or what its own library does not give; the message begins with `name`.
+    """
+    try:
+        return np.asarray(values)
+    except ValueError:
+        raise ValueError(f"{name}: parts differ in shape; give one array {axes}") from None
+    except (TypeError, RuntimeError) as error:  # of torch: bfloat16, or with a gradient
+        raise ValueError(f"{name}: give one array {axes} that numpy can hold ({error})") from None
+
+
 def checked_signals(signals: npt.ArrayLike, name: str, first: int = 0) -> Float32:
     """Take [signal, lead, sample] as C-contiguous float32, copied only where it is not that already.
 
@@ -35,10 +51,7 @@ def checked_signals(signals: npt.ArrayLike, name: str, first: int = 0) -> Float3
         Not three-dimensional, without signals, leads or samples, not real numbers, NaN or infinite, or integers that
         float32 cannot hold; the message begins with `name`.
     """
-    try:
-        array = np.asarray(signals)
-    except ValueError:
-        raise ValueError(f"{name}: signals differ in shape; give one array [signal, lead, sample]") from None
+    array = as_array(signals, name, "[signal, lead, sample]")
     if array.dtype.kind not in "fiu":
         raise ValueError(f"{name} has dtype {array.dtype}; give real numbers")
     if array.ndim != 3 or 0 in array.shape:
@@ -54,6 +67,22 @@ def checked_signals(signals: npt.ArrayLike, name: str, first: int = 0) -> Float3
             f"{first + int(bad.argmax())}; leave such recordings out"
         )
     return array
+
+
+def checked_some(signals: npt.NDArray[Any], positions: Int64, at_once: int, name: str) -> Float32:
+    """Take some of many signals; where one of them is refused, all are looked through for the first, by parts.
+
+    Raises
+    ------
+    ValueError
+        As `checked_signals`, with the position among all.
+    """
+    try:
+        return checked_signals(signals[positions], name)
+    except ValueError:
+        for start in range(0, len(signals), at_once):
+            checked_signals(signals[start : start + at_once], name, first=start)
+        raise
 
 
 def checked_pair(
@@ -106,7 +135,7 @@ def checked_rows(rows: npt.ArrayLike, num_signals: int) -> Int64:
     ValueError
         Not one-dimensional integers, or outside 0 … num_signals - 1.
     """
-    array = np.asarray(rows)
+    array = as_array(rows, "rows", "of positions, int64 [row]")
     if array.ndim != 1 or (array.dtype.kind not in "iu" and array.size > 0):
         raise ValueError(f"rows has shape {array.shape} and dtype {array.dtype}; expected positions, int64 [row]")
     if array.size > 0 and (array.min() < 0 or array.max() >= num_signals):
@@ -122,7 +151,7 @@ def checked_candidates(candidates: npt.ArrayLike, num_queries: int, num_others: 
     ValueError
         Not integers [query, k], or outside -1 … num_others - 1.
     """
-    array = np.asarray(candidates)
+    array = as_array(candidates, "candidates", f"of positions, int64 [{num_queries}, k]")
     if array.ndim != 2 or len(array) != num_queries or (array.dtype.kind not in "iu" and array.size > 0):
         raise ValueError(
             f"candidates has shape {array.shape} and dtype {array.dtype}; expected positions, int64 [{num_queries}, k]"
@@ -187,6 +216,19 @@ def band_samples(window: Window, num_samples: int) -> int:
     return math.floor(float(window) * num_samples + 1e-9)
 
 
+def checked_leads(num_leads: int) -> int:
+    """Take a number of leads.
+
+    Raises
+    ------
+    ValueError
+        No whole number of at least 1.
+    """
+    if isinstance(num_leads, bool) or not isinstance(num_leads, (int, np.integer)) or num_leads < 1:
+        raise ValueError(f"num_leads={num_leads!r}: give a whole number of at least 1")
+    return int(num_leads)
+
+
 def checked_k(k: int, num_signals: int) -> int:
     """Take how many neighbours are asked for.
 
@@ -224,13 +266,13 @@ def checked_exclude(exclude: Exclude | None, num_queries: int, num_signals: int)
     if exclude is None:
         return lambda rows, columns: np.zeros((rows.stop - rows.start, columns.stop - columns.start), np.bool_)
     if isinstance(exclude, tuple):
-        labels = [np.asarray(part) for part in exclude]
+        labels = [as_array(part, "exclude", "of labels") for part in exclude]
         if [part.shape for part in labels] != [(num_queries,), (num_signals,)] or any(
             part.dtype.kind not in "iu" for part in labels
         ):
             raise ValueError(f"exclude: a pair has to be whole numbers, int [{num_queries}] and int [{num_signals}]")
         return lambda rows, columns: labels[0][rows, None] == labels[1][None, columns]
-    mask = np.asarray(exclude)
+    mask = as_array(exclude, "exclude", f"bool [{num_queries}, {num_signals}]")
     if mask.shape != (num_queries, num_signals) or mask.dtype != np.bool_:
         raise ValueError(
             f"exclude has shape {mask.shape} and dtype {mask.dtype}; expected bool [{num_queries}, {num_signals}]"

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from hemometric.distances.checks import Form, Metric, checked_form, checked_metric
+from hemometric.distances.checks import Form, Metric, checked_form, checked_leads, checked_metric
 from hemometric.distances.schedule import Int64
 from hemometric.distances.workers import num_threads, share
 from hemometric.ecg import Float32
@@ -70,16 +70,16 @@ def warm_up(num_leads: int, metric: Metric = "dependent", form: Form = "differen
     Raises
     ------
     ValueError
-        `num_leads` is below 1, or `metric` or `form` unknown.
+        `num_leads` is no whole number of at least 1, or `metric` or `form` unknown.
     """
-    if num_leads < 1:
-        raise ValueError(f"num_leads={num_leads}: give at least 1")
-    kernel_for(1 if checked_metric(metric) == "independent" else num_leads, checked_form(form))
+    leads = checked_leads(num_leads)
+    kernel_for(1 if checked_metric(metric) == "independent" else leads, checked_form(form))
 
 
 def warm_up_pairs(num_leads: int, metric: Metric = "dependent") -> None:
     """Compile now what `refine` and `nearest` will need; see `warm_up`."""
-    pairs_kernel_for(1 if checked_metric(metric) == "independent" else num_leads)
+    leads = checked_leads(num_leads)
+    pairs_kernel_for(1 if checked_metric(metric) == "independent" else leads)
 
 
 @functools.cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from hemometric.distances.checks import as_array
 from hemometric.ecg import LEADS, Float32
 
 _OF_I_AND_II = np.array([[1, 0], [0, 1], [-1, 1], [-0.5, -0.5], [1, -0.5], [-0.5, 1]])
@@ -48,7 +49,7 @@ def reduced_leads(signals: npt.ArrayLike) -> Float32:
     >>> float(np.square(one).sum()), round(float(np.square(reduced_leads(one)).sum()), 4)
     (3.5, 3.5)
     """
-    array = np.asarray(signals)
+    array = as_array(signals, "signals", f"[..., {len(LEADS)} leads, sample]")
     if array.dtype.kind not in "fiu" or array.ndim < 2 or array.shape[-2] != len(LEADS):
         raise ValueError(
             f"signals has shape {array.shape} and dtype {array.dtype}; expected real [..., {len(LEADS)} leads, sample]"

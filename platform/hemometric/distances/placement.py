@@ -21,7 +21,7 @@ def lie_on_device(**signals: object) -> bool:
         there = ", ".join(name for name, on_device in places.items() if on_device)
         here = ", ".join(name for name, on_device in places.items() if not on_device)
         raise ValueError(f"{there}: on a CUDA device, but not {here}; bring all to one side")
-    return all(places.values())
+    return bool(places) and all(places.values())
 
 
 def only_on_host(**positions: object) -> None:

@@ -98,10 +98,12 @@ def median_beats(
     Raises
     ------
     ValueError
-        The array is not [b, lead, sample] or not finite, a rate or a length is not above zero, or `min_beats` is
+        The array is not real [b, lead, sample] or not finite, a rate or a length is not above zero, or `min_beats` is
         below 1.
     """
     signals = np.asarray(signals)
+    if signals.dtype.kind not in "fiu":
+        raise ValueError(f"signals have dtype {signals.dtype}; give real numbers")
     if signals.ndim != 3 or 0 in signals.shape[1:]:
         raise ValueError(f"signals have shape {signals.shape}; expected [b, lead, sample] with a lead and a sample")
     if min_beats < 1:

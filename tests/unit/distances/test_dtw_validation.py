@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
-from hemometric.distances import EuclideanDistance, band_samples, cross, half_rows, pairwise, warm_up
+from hemometric.distances import EuclideanDistance, band_samples, cross, half_rows, pairwise, warm_up, warm_up_pairs
 
 GOOD = np.random.default_rng(3).integers(-50, 50, (5, 2, 12))
 
@@ -87,6 +88,9 @@ BAD_SIGNALS = {
     "booleans": (GOOD > 0, "bool"),
     "objects": (GOOD.astype(object), "object"),
     "unequal": ([np.zeros((2, 3)), np.zeros((2, 4))], "differ in shape"),
+    "nothing": (None, "object"),
+    "a half type of torch": (torch.zeros((3, 2, 12), dtype=torch.bfloat16), "BFloat16"),
+    "a gradient": (torch.zeros((3, 2, 12), requires_grad=True), "requires grad"),
     "large integers": (GOOD.astype(np.int64) + 2**25, "integers"),
 }
 
@@ -137,7 +141,7 @@ def test_bad_thread_counts_are_refused(threads):
             call()
 
 
-@pytest.mark.parametrize("rows", [[5], [-1], [0.0], [[0]], 0, [True]])
+@pytest.mark.parametrize("rows", [[5], [-1], [0.0], [[0]], 0, [True], [[0], [1, 2]]])
 def test_bad_rows_are_refused(rows):
     with pytest.raises(ValueError, match=r"^rows"):
         half_rows(GOOD, rows)
@@ -153,9 +157,11 @@ def test_unknown_metrics_are_refused(metric):
         warm_up(2, metric)
 
 
-def test_warm_up_needs_a_lead():
-    with pytest.raises(ValueError, match=r"^num_leads"):
-        warm_up(0)
+@pytest.mark.parametrize("num_leads", [0, -1, 1.5, True, "two", None])
+def test_warm_up_needs_a_lead(num_leads):
+    for warm in (warm_up, warm_up_pairs):
+        with pytest.raises(ValueError, match=r"^num_leads"):
+            warm(num_leads)
 
 
 def test_distances_beyond_float32_are_an_error_and_not_an_infinity():

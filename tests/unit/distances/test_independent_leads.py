@@ -43,3 +43,8 @@ def test_any_axes_before_and_any_real_numbers(noise):
 def test_other_shapes_and_kinds_are_refused(signals):
     with pytest.raises(ValueError, match=r"^signals has shape"):
         reduced_leads(signals)
+
+
+def test_leads_of_unequal_length_are_refused():
+    with pytest.raises(ValueError, match=r"^signals: parts differ in shape"):
+        reduced_leads([[0.0]] * 11 + [[0.0, 1.0]])

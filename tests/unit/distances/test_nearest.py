@@ -96,6 +96,13 @@ def test_an_archive_may_be_mapped_from_a_file(small_blocks, tmp_path, noise):
         nearest(queries, archive, 3)
 
 
+def test_the_first_bad_signal_of_many_is_named(small_blocks, noise):
+    archive = noise(1000, 3, 5)
+    archive[[501, 999], 0, 0] = np.inf
+    with pytest.raises(ValueError, match=r"^archive holds NaN or infinity .* first at position 501;"):
+        nearest(archive[:2], archive, 1)
+
+
 @st.composite
 def sets(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
     """Queries and an archive, float32 [signal, 8 leads, sample], with equal and nearly equal signals and offsets."""
@@ -159,7 +166,9 @@ def test_one_lead_and_no_more_leads_than_lines_are_computed_all(noise):
         ({"queries": np.full((5, 2, 10), np.nan)}, "queries"),
         ({"archive": np.zeros((5, 10))}, "archive"),
         ({"archive": np.zeros((5, 2, 11))}, "queries and archive"),
-        ({"archive": np.zeros((0, 2, 10))}, "queries and archive"),
+        ({"archive": np.zeros((0, 2, 10))}, "archive has shape"),
+        ({"exclude": ([[0], [1, 2]], range(5))}, "exclude"),
+        ({"exclude": [[True], [True, False]]}, "exclude"),
         ({"archive": np.zeros((5, 2, 10), complex)}, "archive"),
     ],
 )

@@ -79,7 +79,7 @@ def test_no_candidates_are_no_distances(noise):
 
 @pytest.mark.parametrize(
     "candidates",
-    [[[0], [1]], [0, 1, 2], [[0], [1], [3]], [[0], [1], [-2]], [[0.0], [1.0], [2.0]], [[True]] * 3],
+    [[[0], [1]], [0, 1, 2], [[0], [1], [3]], [[0], [1], [-2]], [[0.0], [1.0], [2.0]], [[True]] * 3, [[0], [1], [2, 0]]],
 )
 def test_bad_candidates_are_refused_by_name(candidates, noise):
     for call in (refine, EuclideanDistance().build().refine):

@@ -224,6 +224,8 @@ def test_every_bundled_recording_has_one() -> None:
         (np.zeros((1, 0, 100)), {}, "with a lead"),
         (np.zeros((1, 8, 0)), {}, "with a lead"),
         (np.full((1, 8, 100), np.nan), {}, "NaN"),
+        (np.zeros((1, 8, 100), complex), {}, "complex"),
+        (np.zeros((1, 8, 100), object), {}, "object"),
         (np.zeros((1, 8, 100)), {"min_beats": 0}, "min_beats is 0"),
         (np.zeros((1, 8, 100)), {"before_s": 0.0}, "0.0 s before"),
         (np.zeros((1, 8, 100)), {"to_hz": 0.0}, "less than a sample"),
@@ -231,4 +233,4 @@ def test_every_bundled_recording_has_one() -> None:
 )
 def test_bad_arguments_are_named(signals: np.ndarray, arguments: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        median_beats(signals.astype(np.float32), 100.0, **arguments)  # type: ignore[arg-type]
+        median_beats(signals, 100.0, **arguments)  # type: ignore[arg-type]
