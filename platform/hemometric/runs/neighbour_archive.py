@@ -6,12 +6,13 @@ it is done. Memory holds a few hundred recordings at a time, however many there 
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -134,14 +135,19 @@ def stages_of(
     make_folder(folder)
     if (folder / LAID).is_file():
         return stages
-    missing = [name for name in looks if not (folder / f"staged-{name}.npy").is_file()]
-    need_room(
-        folder, 8 * first_row * sum(shapes[name][0] * shapes[name][1] for name in missing), "what is to be compared"
-    )
-    for name in missing:
-        _make(folder / f"staged-{name}.npy", (first_row, *shapes[name]))
-    if not (folder / USABLE).is_file():
-        _make(folder / USABLE, (first_row,), np.bool_)
+    # Looks are staged and then laid. Once files are mapped, a full disk ends the process without a word.
+    taken = sum(512 * path.stat().st_blocks for path in folder.glob("*.npy"))
+    total = 8 * first_row * sum(num_leads * num_samples for num_leads, num_samples in shapes.values())
+    need_room(folder, total - taken, "what is to be compared")
+    made: dict[Path, tuple[int, ...]] = {
+        folder / f"staged-{name}.npy": (first_row, *shape) for name, shape in shapes.items()
+    }
+    made[folder / USABLE] = (first_row,)
+    missing = [path for path in made if not path.is_file()]
+    for note in folder.glob("staged-*.json") if missing else ():
+        note.unlink()  # of a file that is there no more
+    for path in missing:
+        _make(path, made[path], np.bool_ if path.name == USABLE else np.float32)
     return stages
 
 
@@ -157,8 +163,8 @@ def stage_shard(stages: Stages, shard: Stage) -> int:
         return int(finished["num_rows"])
     corpus = open_corpus(stages.corpus)
     entry = next(found for found in corpus.manifest.shards if found.path == shard.path)
-    arrays = {name: np.load(stages.folder / f"staged-{name}.npy", mmap_mode="r+") for name in stages.looks}
-    usable = np.load(stages.folder / USABLE, mmap_mode="r+")
+    arrays = {name: _loaded(stages.folder / f"staged-{name}.npy", "r+") for name in stages.looks}
+    usable = _loaded(stages.folder / USABLE, "r+")
     left_out: Counter[str] = Counter()
     ids: list[str] = []
     rows: list[int] = []
@@ -213,7 +219,7 @@ def lay_archive(stages: Stages) -> Archive:
             raise IntegrityError(f"shard {shard.path} was not laid out; run the same command again")
         ids += note["recording_ids"]
         left_out.update(note["left_out"])
-    usable = np.load(stages.folder / USABLE)
+    usable = _loaded(stages.folder / USABLE)
     order = np.asarray([row for row in np.argsort(np.asarray(ids)) if usable[row]], dtype=np.int64)
     if not len(order):
         reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(left_out.items()))
@@ -237,14 +243,36 @@ def laid_path(folder: Path, name: str) -> Path:
 
 def read_look(folder: Path, name: str = MAIN) -> Float32:
     """Map a look: float32 [recording, lead, sample], rows in the order of recording ids."""
-    look: Float32 = np.load(laid_path(folder, name), mmap_mode="r")
+    look: Float32 = _loaded(laid_path(folder, name), "r")
     return look
 
 
 def read_ids(folder: Path) -> npt.NDArray[np.str_]:
     """Read the recording ids, sorted."""
-    ids: npt.NDArray[np.str_] = np.load(folder / IDS)
+    ids: npt.NDArray[np.str_] = _loaded(folder / IDS)
     return ids
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Name a file of the folder of work that cannot be read.
+
+    Raises
+    ------
+    IntegrityError
+        It is missing or damaged.
+    """
+    try:
+        yield
+    except (OSError, EOFError, ValueError) as error:
+        raise IntegrityError(
+            f"{path} is missing or damaged ({error}); remove {path.parent} and run the same command again"
+        ) from None
+
+
+def _loaded(path: Path, mode: Literal["r", "r+"] | None = None) -> Any:
+    with reading(path):
+        return np.load(path, mmap_mode=mode)
 
 
 def _make(path: Path, shape: tuple[int, ...], dtype: type = np.float32) -> None:
@@ -254,7 +282,7 @@ def _make(path: Path, shape: tuple[int, ...], dtype: type = np.float32) -> None:
 
 
 def _rearrange(source: Path, target: Path, order: npt.NDArray[np.int64], shape: tuple[int, int]) -> None:
-    staged = np.load(source, mmap_mode="r")
+    staged = _loaded(source, "r")
     with replacing(target) as temporary:
         laid = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=(len(order), *shape))
         for first in range(0, len(order), _ROWS):
@@ -266,5 +294,6 @@ def _note(stages: Stages, shard: Stage) -> dict[str, Any] | None:
     path = stages.note(shard)
     if not path.is_file():
         return None
-    note: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return note
+    with reading(path):
+        note: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return note

@@ -28,7 +28,7 @@ from hemometric.mining.compared import ComparedConfig, WholeRecord
 from hemometric.runs.base import Workers
 from hemometric.runs.folder import claimed_folder
 from hemometric.runs.ingest import Map
-from hemometric.runs.neighbour_archive import Archive, Block, lay_archive, stage_shard, stages_of
+from hemometric.runs.neighbour_archive import Archive, Block, lay_archive, reading, stage_shard, stages_of
 from hemometric.runs.neighbour_search import SCHEMA, CandidatesConfig, ExactCandidates, Search, block_path, search_block
 from hemometric.runs.pace import Pace
 from hemometric.runs.records import read_record
@@ -185,9 +185,8 @@ def _conclude(config: NeighboursRun, corpus: Corpus, archive: Archive, blocks: S
         with pq.ParquetWriter(temporary, schema, compression="zstd", write_page_checksum=True) as writer:
             for block in blocks:
                 path = block_path(archive.folder, block)
-                if not path.is_file():
-                    raise IntegrityError(f"{path} is missing; run the same command again")
-                table = pq.read_table(path)
+                with reading(path):
+                    table = pq.read_table(path, page_checksum_verification=True)
                 writer.write_table(table.replace_schema_metadata(schema.metadata))
                 num_rows += table.num_rows
         digest = sha256_of(temporary)

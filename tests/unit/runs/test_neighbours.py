@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 from hemometric.corpus import open_corpus
 from hemometric.distances import DtwDistance
-from hemometric.errors import IntegrityError, UsageError
+from hemometric.errors import IntegrityError, PrecheckError, UsageError
 from hemometric.mining import MiningConfig, measure_hash
 from hemometric.mining.neighbour_graph import read_graph
 from hemometric.runs import embed, neighbour_search, neighbours, pretrain
@@ -98,6 +99,68 @@ def test_killed_and_run_again_it_has_the_same_bytes(
     staged.clear()
     neighbours.run(graph_of(tmp_path / "cut"))
     assert staged == [], "a finished graph is a no-op"
+
+
+@pytest.fixture
+def cut_off(graph_of: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Interrupts a search at the first call of a function, and gives the folder of its work."""
+
+    def cut(name: str) -> Path:
+        def interrupt(*_: Any) -> None:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(neighbours, name, interrupt)
+            neighbours.run(graph_of(tmp_path / "cut"))
+        (folder,) = (tmp_path / "cut").glob(".work-*")
+        return folder
+
+    return cut
+
+
+@pytest.mark.parametrize(
+    ("stopped_at", "name"),
+    [
+        ("lay_archive", "staged-0.json"),
+        ("lay_archive", "staged-main.npy"),
+        ("lay_archive", "usable.npy"),
+        ("_conclude", "block-0-40.parquet"),
+    ],
+)
+@pytest.mark.parametrize("length", [0, 100])
+def test_damaged_work_is_refused(
+    graph_of: Any, cut_off: Any, tmp_path: Path, stopped_at: str, name: str, length: int
+) -> None:
+    path = cut_off(stopped_at) / name
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(IntegrityError, match=rf"{name} is missing or damaged .* remove .*\.work-"):
+        neighbours.run(graph_of(tmp_path / "cut"))
+
+
+def test_a_flipped_bit_of_a_block_is_seen(graph_of: Any, cut_off: Any, tmp_path: Path) -> None:
+    path = cut_off("_conclude") / "block-0-40.parquet"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0x40
+    path.write_bytes(content)
+    with pytest.raises(IntegrityError, match=r"block-0-40\.parquet is missing or damaged"):
+        neighbours.run(graph_of(tmp_path / "cut"))
+
+
+@pytest.mark.parametrize("name", ["staged-main.npy", "usable.npy"])
+def test_a_lost_file_of_work_is_made_again(graph_of: Any, cut_off: Any, tmp_path: Path, name: str) -> None:
+    (cut_off("lay_archive") / name).unlink()
+    neighbours.run(graph_of(tmp_path / "cut"))
+    neighbours.run(graph_of(tmp_path / "whole"))
+    assert table_of(tmp_path / "cut") == table_of(tmp_path / "whole")
+
+
+def test_room_is_asked_for_again_where_little_was_written(
+    graph_of: Any, cut_off: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut_off("stage_shard")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**6, 10**6, 0))
+    with pytest.raises(PrecheckError, match="what is to be compared needs"):
+        neighbours.run(graph_of(tmp_path / "cut"))
 
 
 def test_many_coarse_candidates_give_the_exact_neighbours(graph_of: Any, tmp_path: Path) -> None:
