@@ -130,9 +130,15 @@ class GraphConfig(Config):
         Raises
         ------
         UsageError
-            As `read_graph`, or the table has another hash than the config asks for.
+            As `read_graph`, or the table has another hash than the config asks for, or none of its neighbours is
+            left among `recording_ids`.
         """
         graph = read_graph(self.path, recording_ids)
+        if recording_ids and not len(graph.ends):
+            raise UsageError(
+                f"mining.graph.path: {self.path} holds no two neighbours among the recordings of this run; take the "
+                "table of its corpus and of its splits"
+            )
         if self.params_hash is not None and graph.params_hash != self.params_hash:
             raise UsageError(
                 f"mining.graph.params_hash is {self.params_hash}, but {self.path} was computed by "
@@ -191,11 +197,13 @@ def _graph(names: Names, batches: Iterator[tuple[npt.NDArray[Any], ...]], path: 
     kept: list[tuple[Int64, Int64, Int64, Float32]] = []
     for recording, neighbour, rank, distance, params in batches:
         hashes.update(np.unique(params).tolist())
+        with np.errstate(over="ignore"):  # a float64 too large becomes infinite
+            distance = distance.astype(np.float32)
         if not np.isfinite(distance).all() or (distance < 0).any():
             raise IntegrityError(f"{path} holds a distance that is negative or not finite; compute it again")
         start, end = _places(names, recording), _places(names, neighbour)
         inside = (start >= 0) & (end >= 0)
-        kept.append((start[inside], end[inside], rank[inside].astype(np.int64), distance[inside].astype(np.float32)))
+        kept.append((start[inside], end[inside], rank[inside].astype(np.int64), distance[inside]))
     if len(hashes) != 1:
         raise IntegrityError(f"{path} has {len(hashes)} different values of params_hash; compute it again as one table")
     start, end, rank, distance = (np.concatenate(part) for part in zip(*kept, strict=True))
@@ -220,7 +228,10 @@ def _opened(path: Path) -> ds.Dataset:
     refuse_extensions(schema, str(path))
     wrong = [name for name, fits in COLUMNS.items() if name not in schema.names or not fits(schema.field(name).type)]
     if wrong:
-        raise UsageError(f"mining.graph.path: {path} is no table of neighbours: it lacks {', '.join(wrong)}")
+        found = ", ".join(wrong)
+        raise UsageError(
+            f"mining.graph.path: {path} is no table of neighbours: it lacks {found}, or has another type there"
+        )
     return table
 
 
@@ -228,9 +239,15 @@ def _batches(table: ds.Dataset, *columns: str) -> Iterator[tuple[npt.NDArray[Any
     """Read columns in parts, so that an archive's strings are never in memory at once."""
     for batch in table.to_batches(columns=list(columns)):
         yield tuple(
-            _encoded(batch[name].to_pylist()) if _is_text(batch[name].type) else batch[name].to_numpy()
+            _encoded(_filled(batch[name]).to_pylist()) if _is_text(batch[name].type) else batch[name].to_numpy()
             for name in columns
         )
+
+
+def _filled(texts: pa.Array) -> pa.Array:
+    if texts.null_count:
+        raise pa.ArrowInvalid("a text is missing in one of its rows")
+    return texts
 
 
 def _encoded(names: Sequence[str]) -> Names:

@@ -81,6 +81,9 @@ def test_only_edges_between_the_recordings_that_were_asked_for(tmp_path: Path) -
     [
         (ROWS, {"distance": pa.array([1.0, 2.5, np.nan, 4, 1, 2.5])}, "negative or not finite"),
         (ROWS, {"distance": pa.array([1.0, 2.5, -2.5, 4, 1, 2.5])}, "negative or not finite"),
+        (ROWS, {"distance": pa.array([1.0, 2.5, 1e300, 4, 1, 2.5])}, "negative or not finite"),
+        (ROWS, {"recording_id": ["b", None, "b", "a", "a", "c"]}, "cannot be read.*missing"),
+        (ROWS, {"params_hash": ["x"] * 5 + [None]}, "cannot be read.*missing"),
         (ROWS, {"params_hash": ["x"] * 5 + ["y"]}, "2 different values of params_hash"),
         ([*ROWS, ("c", "c", 2, 9.0)], {}, "own neighbour"),
         ([*ROWS, ("c", "b", 2, 9.0)], {}, "one neighbour twice"),
@@ -97,7 +100,7 @@ def test_what_is_no_table_of_neighbours_is_refused(tmp_path: Path) -> None:
         read_graph(tmp_path / "nowhere")
     with pytest.raises(UsageError, match="lacks rank"):
         read_graph(write(tmp_path / "graph.parquet", ROWS, rank=None))
-    with pytest.raises(UsageError, match="lacks distance"):
+    with pytest.raises(UsageError, match="lacks distance, or has another type"):
         read_graph(write(tmp_path / "graph.parquet", ROWS, distance=["near"] * 6))
     (tmp_path / "text.parquet").write_text("no Parquet")
     with pytest.raises(IntegrityError, match="cannot be read"):
@@ -122,6 +125,9 @@ def test_another_hash_than_the_config_asks_for_is_refused(tmp_path: Path) -> Non
     with pytest.raises(UsageError, match="was computed by aaaa"):
         GraphConfig(path=path, params_hash="bbbb").read()
     assert GraphConfig(path=path).read_hash() == "aaaa"
+    assert len(GraphConfig(path=path).read(["a", "b"]).ends) == 2
+    with pytest.raises(UsageError, match="no two neighbours among the recordings of this run"):
+        GraphConfig(path=path).read(["x", "y"])
     with pytest.raises(UsageError, match="there is no table"):
         GraphConfig(path=tmp_path / "nowhere").read_hash()
 
