@@ -98,8 +98,8 @@ def median_beats(
     Raises
     ------
     ValueError
-        The array is not real [b, lead, sample] or not finite, a rate or a length is not above zero, or `min_beats` is
-        below 1.
+        The array is not real [b, lead, sample] or not finite, a rate or a length is not above zero and finite, or
+        `min_beats` is below 1.
     """
     signals = np.asarray(signals)
     if signals.dtype.kind not in "fiu":
@@ -108,6 +108,8 @@ def median_beats(
         raise ValueError(f"signals have shape {signals.shape}; expected [b, lead, sample] with a lead and a sample")
     if min_beats < 1:
         raise ValueError(f"min_beats is {min_beats}; a median needs at least 1 beat")
+    if not np.isfinite([to_hz, before_s, after_s]).all():
+        raise ValueError(f"to_hz {to_hz}, before_s {before_s} and after_s {after_s} have to be finite")
     before, after = round(before_s * to_hz), round(after_s * to_hz)
     if before < 1 or after < 1:
         raise ValueError(f"{before_s} s before and {after_s} s after the QRS are less than a sample at {to_hz} Hz")

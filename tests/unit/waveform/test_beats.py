@@ -228,6 +228,9 @@ def test_every_bundled_recording_has_one() -> None:
         (np.zeros((1, 8, 100), object), {}, "object"),
         (np.zeros((1, 8, 100)), {"min_beats": 0}, "min_beats is 0"),
         (np.zeros((1, 8, 100)), {"before_s": 0.0}, "0.0 s before"),
+        (np.zeros((1, 8, 100)), {"before_s": np.nan}, "before_s nan"),
+        (np.zeros((1, 8, 100)), {"after_s": np.inf}, "after_s inf"),
+        (np.zeros((1, 8, 100)), {"to_hz": np.inf}, "to_hz inf"),
         (np.zeros((1, 8, 100)), {"to_hz": 0.0}, "less than a sample"),
     ],
 )
