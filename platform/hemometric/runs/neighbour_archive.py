@@ -209,7 +209,7 @@ def lay_archive(stages: Stages) -> Archive:
     IntegrityError
         A shard was not laid out.
     DataRejectedError
-        Nothing can be compared.
+        Nobody has another to be compared with.
     """
     notes = [_note(stages, shard) for shard in stages.shards]
     left_out: Counter[str] = Counter()
@@ -221,9 +221,9 @@ def lay_archive(stages: Stages) -> Archive:
         left_out.update(note["left_out"])
     usable = _loaded(stages.folder / USABLE)
     order = np.asarray([row for row in np.argsort(np.asarray(ids)) if usable[row]], dtype=np.int64)
-    if not len(order):
-        reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(left_out.items()))
-        raise DataRejectedError(f"no recording of the chosen splits can be compared ({reasons or 'there are none'})")
+    if len(order) < 2:
+        why = ", ".join(f"{reason} {count}" for reason, count in sorted(left_out.items())) or "there are no more"
+        raise DataRejectedError(f"{len(order)} recordings of the chosen splits can be compared, fewer than two ({why})")
     archive = Archive(stages.folder, len(order), dict(left_out))
     if not (stages.folder / LAID).is_file():
         with replacing(stages.folder / IDS) as temporary, temporary.open("wb") as file:

@@ -276,9 +276,11 @@ def _embeddings(output: str, folder: str, normalised: bool) -> Float32:
     Raises
     ------
     UsageError
-        Some recording has none.
+        They are none, or some recording has none, or one that is not finite.
     """
     table = read_output(Path(output))
+    if "embedding" not in table.column_names:
+        raise UsageError(f"candidates.embeddings: {output} is no output of hemometric embed; choose one")
     ids = np.asarray(table["recording_id"].to_pylist())
     flat = table["embedding"].combine_chunks().flatten().to_numpy()
     embeddings = flat.reshape(len(ids), -1)
@@ -289,6 +291,8 @@ def _embeddings(output: str, folder: str, normalised: bool) -> Float32:
     if not np.array_equal(ids[rows], wanted):
         raise UsageError(f"candidates.embeddings: {output} lacks recordings of this corpus; embed it whole first")
     found: Float32 = np.ascontiguousarray(embeddings[rows], dtype=np.float32)
+    if not np.isfinite(found).all():
+        raise UsageError(f"candidates.embeddings: {output} holds NaN or infinity; embed with another model")
     if normalised:
         found /= np.maximum(np.linalg.norm(found, axis=1, keepdims=True), np.finfo(np.float32).tiny)
     return found

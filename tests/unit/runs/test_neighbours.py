@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from hemometric.corpus import open_corpus
 from hemometric.distances import DtwDistance
-from hemometric.errors import IntegrityError, PrecheckError, UsageError
+from hemometric.errors import DataRejectedError, IntegrityError, PrecheckError, UsageError
 from hemometric.mining import MiningConfig, measure_hash
 from hemometric.mining.neighbour_graph import read_graph
-from hemometric.runs import embed, neighbour_search, neighbours, pretrain
+from hemometric.runs import embed, neighbour_archive, neighbour_search, neighbours, pretrain
 from hemometric.runs.neighbour_search import nearest_embeddings
 from hemometric.runs.shardwise import read_output
 from hemometric.waveform import Preparation, prepare
@@ -192,6 +193,21 @@ def test_embeddings_propose_candidates(graph_of: Any, line: Any, encoder: Path, 
         neighbours.run(graph_of(tmp_path / "x", candidates=candidates | {"embeddings": str(tmp_path)}))
 
 
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [("embedding", np.nan, "holds NaN or infinity"), ("p_high", 0.5, "is no output of hemometric embed")],
+)
+def test_candidates_that_are_no_embeddings_are_refused(
+    graph_of: Any, brute: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, column: str, value: float, message: str
+) -> None:
+    table = pa.table({"recording_id": brute[0], column: [[value, 1.0]] * len(brute[0])})
+    monkeypatch.setattr(neighbour_search, "read_output", lambda _: table)
+    (tmp_path / "_summary.json").write_text("{}")
+    candidates = {"kind": "embeddings", "embeddings": str(tmp_path), "num": K}
+    with pytest.raises(UsageError, match=rf"candidates\.embeddings: .* {message}"):
+        neighbours.run(graph_of(tmp_path / "graph", candidates=candidates))
+
+
 @pytest.mark.parametrize("rows", [65536, 100, 7])
 @pytest.mark.parametrize("num", [1, 6, 150, 299])
 def test_nearest_embeddings_are_those_of_a_sort(monkeypatch: pytest.MonkeyPatch, rows: int, num: int) -> None:
@@ -210,6 +226,19 @@ def test_what_has_no_beat_is_counted_and_left_out(graph_of: Any, tmp_path: Path)
     left_out = int(lines[1].removeprefix("left out: nothing_to_compare "))
     assert 0 < left_out == 104 - len(found)
     assert all(near in found for nears in found.values() for near, _ in nears)
+
+
+@pytest.mark.parametrize("num", [0, 1])
+@pytest.mark.parametrize("distance", ["dtw", "euclidean"])
+def test_who_is_alone_has_no_neighbours(
+    graph_of: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num: int, distance: str
+) -> None:
+    few = iter([True] * num)
+    monkeypatch.setattr(
+        neighbour_archive, "comparable", lambda compared: np.array([next(few, False) for _ in compared])
+    )
+    with pytest.raises(DataRejectedError, match=f"{num} recordings .* fewer than two .nothing_to_compare {104 - num}"):
+        neighbours.run(graph_of(tmp_path / "graph", distance={"kind": distance}))
 
 
 def test_the_folder_belongs_to_one_graph(graph_of: Any, tmp_path: Path) -> None:
