@@ -97,7 +97,11 @@ def reordered(distances: Float32, eligible: Pairs, scales: Float64 | None, refin
     for column in range(1, values.shape[1]):
         # Of coarse distances that are equal, the fine order must still show.
         values[:, column] = np.maximum(values[:, column], np.nextafter(values[:, column - 1], np.float32(np.inf)))
+    # And so must that candidates are nearer than all others.
+    last = np.where(candidates >= 0, values, -np.inf).max(axis=1, keepdims=True).astype(np.float32)
     columns = distances[:, eligible.by_id]
+    lifted = np.maximum(columns, np.nextafter(last, np.float32(np.inf)))
+    columns = np.where(eligible.attracts[:, eligible.by_id], lifted, columns)
     ranked = np.take_along_axis(candidates, order, axis=1)
     anchor, place = np.nonzero(ranked >= 0)
     columns[anchor, eligible.recording[ranked[anchor, place]]] = values[anchor, place]

@@ -84,6 +84,18 @@ def test_equal_coarse_distances_still_show_the_fine_order() -> None:
     np.testing.assert_allclose(found, coarse, rtol=1e-6)
 
 
+def test_candidates_stay_nearer_than_others_that_were_equally_far() -> None:
+    coarse = np.full((6, 6), 2, np.float32)
+    np.fill_diagonal(coarse, 0)
+    ids = list("abcdef")
+    measure = Measuring(symmetric(np.random.default_rng(0), 6), 3)
+    found = reordered(coarse, pairs(ids, ids), None, measure)
+    for anchor, candidates in enumerate(measure.asked[0]):
+        others = sorted({*range(6)} - {anchor, *candidates.tolist()})
+        assert found[anchor, candidates].max() < found[anchor, others].min()
+    assert (np.diag(found) == 0).all()
+
+
 def test_without_other_recordings_nothing_is_asked() -> None:
     for ids in (["a"], ["a", "a"], []):
         square = np.zeros((len(ids), len(ids)), np.float32)
