@@ -106,6 +106,7 @@ def neighbours(config: NeighboursRun, open_map: OpenMap) -> list[str]:
     corpus = open_corpus(config.corpus)
     identity = _identity(config, corpus)
     if is_finished(config.out, identity):
+        shutil.rmtree(config.out / f".work-{identity}", ignore_errors=True)  # a kill may have come before its removal
         return finished_lines(config.out)
     with claimed_folder(config.out, identity, "the neighbours of another config or corpus"):
         with open_map() as mapped:

@@ -147,6 +147,17 @@ def test_a_flipped_bit_of_a_block_is_seen(graph_of: Any, cut_off: Any, tmp_path:
         neighbours.run(graph_of(tmp_path / "cut"))
 
 
+def test_killed_at_its_very_end_it_leaves_no_work_behind(
+    graph_of: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", lambda *_, **__: None)
+        neighbours.run(graph_of(tmp_path / "graph"))
+    assert list((tmp_path / "graph").glob(".work-*"))
+    neighbours.run(graph_of(tmp_path / "graph"))
+    assert not list((tmp_path / "graph").glob(".work-*"))
+
+
 @pytest.mark.parametrize("name", ["staged-main.npy", "usable.npy"])
 def test_a_lost_file_of_work_is_made_again(graph_of: Any, cut_off: Any, tmp_path: Path, name: str) -> None:
     (cut_off("lay_archive") / name).unlink()
