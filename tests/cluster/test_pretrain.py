@@ -94,7 +94,8 @@ def test_two_workers_learn_what_one_process_learns(line: Any, two_cpus: object, 
 
 
 def test_two_workers_mine_alike_by_a_graph_two_rates_and_beats(line: Any, two_cpus: object, tmp_path: Path) -> None:
-    graph = {"corpus": line.real, "out": tmp_path / "graph", "workers": 0, "k": 8}
+    preparation = {"rate_hz": 100, "duration_s": 4}
+    graph = {"corpus": line.real, "out": tmp_path / "graph", "workers": 0, "k": 8, "preparation": preparation}
     neighbours.run(line.made("neighbours", graph | {"compared": {"kind": "whole", "rate_hz": 25}}))
     by_graph_at_two_rates = {
         "compared": {"kind": "whole", "rate_hz": 25},

@@ -134,9 +134,13 @@ _LABELS = {"mpcwp_mmhg": {"column": "mpcwp_mmhg", "kind": "number", "unit": "mmH
 def _graph(config: Any, line: Any, tmp_path: Path) -> Path:
     from hemometric.runs import neighbours
 
-    measure = {name: getattr(config.mining, name).model_dump(mode="json") for name in ("compared", "distance")}
-    common = {"corpus": line.real, "out": tmp_path / "graph", "workers": 0, "preparation": {"rate_hz": 250}}
-    neighbours.run(line.made("neighbours", common | measure))
+    measure = {
+        "preparation": config.preparation,
+        "compared": config.mining.compared,
+        "distance": config.mining.distance,
+    }
+    plain = {name: part.model_dump(mode="json") for name, part in measure.items()}
+    neighbours.run(line.made("neighbours", plain | {"corpus": line.real, "out": tmp_path / "graph", "workers": 0}))
     return tmp_path / "graph" / neighbours.TABLE
 
 

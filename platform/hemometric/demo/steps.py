@@ -63,7 +63,7 @@ def run(out: Path, say: Callable[[str], None] = print) -> None:
             },
         )
         step(
-            "An encoder learns from DTW-mined triplets: Ray Train, two DDP workers",
+            "An encoder learns how near median beats are by DTW: Ray Train, two DDP workers",
             "pretrain",
             "pretrain",
             {"corpus": str(out / "corpora" / "ptbxl"), "out": str(out / "runs" / "pretrain")} | cache | tracking,

@@ -13,6 +13,8 @@ from hemometric.distances.compiled import array_type, compiled, compiler_is_off,
 from hemometric.ecg import Float32
 
 _DIAGONAL, _QUERY, _OTHER = 0, 1, 2
+_COSTS_AT_ONCE = 1 << 27
+"""Squared differences of one call of the kernel: some tenths of a second."""
 
 
 def fill(query: Float32, other: Float32, window: int, moves: npt.NDArray[np.uint8]) -> None:
@@ -27,7 +29,13 @@ def fill(query: Float32, other: Float32, window: int, moves: npt.NDArray[np.uint
         Written: 0 where the path comes from the cell before in both signals, 1 in the query, 2 in the other. The first
         cell of row i is other sample ``min(max(0, i - window), num_samples - width)``, where width is that of `moves`.
     """
-    _kernel()(read_only(query), read_only(other), window, moves)
+    num_leads, num_samples = query.shape
+    sums = np.full((2, num_samples + 1), np.inf)
+    sums[0, 0] = 0.0
+    at_once = max(1, _COSTS_AT_ONCE // (num_leads * moves.shape[1]))
+    for first in range(0, num_samples, at_once):  # Ctrl-C is heard in between
+        last = min(first + at_once, num_samples)
+        _kernel()(read_only(query), read_only(other), window, moves, sums, first, last)
 
 
 @functools.cache
@@ -43,17 +51,19 @@ _SIGNATURE = (
     array_type(types.float32, 2),
     types.int64,
     array_type(types.uint8, 2, readonly=False),
+    array_type(types.float64, 2, readonly=False),
+    types.int64,
+    types.int64,
 )
 
 
-def _fill(query: Any, other: Any, window: Any, moves: Any) -> None:
+def _fill(query: Any, other: Any, window: Any, moves: Any, sums: Any, first_row: Any, last_row: Any) -> None:
     num_leads, num_samples = query.shape
     width = moves.shape[1]
     # Column 0 stands before the signals: only the cell above and before the first one is reachable. The last cell of a
-    # row has none above it in the band: there `above` is infinite still, since bands only move on.
-    above, row = np.full(num_samples + 1, np.inf), np.full(num_samples + 1, np.inf)
-    above[0] = 0.0
-    for i in range(num_samples):
+    # row has none above it in the band: there the row above is infinite still, since bands only move on.
+    for i in range(first_row, last_row):
+        above, row = sums[i % 2], sums[1 - i % 2]
         begin, end = max(0, i - window), min(num_samples, i + window + 1)
         first = min(begin, num_samples - width)
         row[begin] = np.inf
@@ -69,5 +79,4 @@ def _fill(query: Any, other: Any, window: Any, moves: Any) -> None:
                 move, least = _OTHER, row[j]
             row[j + 1] = cost + least
             moves[i, j - first] = move
-        above, row = row, above
-        row[0] = np.inf
+        above[0] = np.inf

@@ -20,6 +20,7 @@ from hemometric.mining.nearest_miner import NearestMiner
 from hemometric.mining.neighbour_graph import GraphConfig, NeighbourGraph
 from hemometric.mining.random_miner import RandomMiner
 from hemometric.mining.refinement import RefineConfig
+from hemometric.waveform import Preparation
 
 MinerConfig = Annotated[NearestMiner | RandomMiner, Field(discriminator="kind")]
 LabelMinerConfig = Annotated[LabelMiner | NPairMiner | SemihardMiner | SofthardMiner, Field(discriminator="kind")]
@@ -61,8 +62,15 @@ class MiningConfig(Config):
                 )
         return self
 
-    def read_graph(self, recording_ids: Sequence[str] | None = None) -> NeighbourGraph | None:
+    def read_graph(
+        self, recording_ids: Sequence[str] | None = None, *, preparation: Preparation
+    ) -> NeighbourGraph | None:
         """Read the graph, if the config names one, between `recording_ids` alone; see `GraphConfig.read`.
+
+        Parameters
+        ----------
+        preparation : Preparation
+            Of the signals that are mined.
 
         Raises
         ------
@@ -74,7 +82,7 @@ class MiningConfig(Config):
         graph = self.graph.read(recording_ids)
         if self.miner.kind == "nearest" and self.miner.scaling == "archive" and self.graph.params_hash is None:
             measures = [self.compared] if self.refine is None else [self.compared, self.refine.compared]
-            own = [measure_hash(compared, self.distance) for compared in measures]
+            own = [measure_hash(preparation, compared, self.distance) for compared in measures]
             if graph.params_hash not in own:
                 raise UsageError(
                     f"mining.miner.scaling: {self.graph.path} was computed by {graph.params_hash}, and this run mines "
@@ -129,10 +137,11 @@ def check_measure(compared: ComparedConfig, distance: DistanceConfig) -> None:
 
 
 class _Measure(Config):
+    preparation: Preparation
     compared: ComparedConfig
     distance: DistanceConfig
 
 
-def measure_hash(compared: ComparedConfig, distance: DistanceConfig) -> str:
+def measure_hash(preparation: Preparation, compared: ComparedConfig, distance: DistanceConfig) -> str:
     """Hash what distances are computed by, 16 hex digits: what a table of neighbours has as its ``params_hash``."""
-    return fingerprint(_Measure(compared=compared, distance=distance))
+    return fingerprint(_Measure(preparation=preparation, compared=compared, distance=distance))

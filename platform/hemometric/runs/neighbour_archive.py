@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -276,9 +277,12 @@ def _loaded(path: Path, mode: Literal["r", "r+"] | None = None) -> Any:
 
 
 def _make(path: Path, shape: tuple[int, ...], dtype: type = np.float32) -> None:
-    """Make a file of zeros that takes no room until it is written."""
+    """Make a file of zeros that has its room: where a disk fills up under a mapped file, the process is killed."""
     with replacing(path) as temporary:
         np.lib.format.open_memmap(temporary, mode="w+", dtype=dtype, shape=shape)
+        if hasattr(os, "posix_fallocate"):
+            with temporary.open("r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, temporary.stat().st_size)
 
 
 def _rearrange(source: Path, target: Path, order: npt.NDArray[np.int64], shape: tuple[int, int]) -> None:

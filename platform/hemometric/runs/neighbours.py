@@ -143,7 +143,7 @@ def _identity(config: NeighboursRun, corpus: Corpus) -> str:
 
 
 def _params_hash(config: NeighboursRun) -> str:
-    return measure_hash(config.compared, config.distance)
+    return measure_hash(config.preparation, config.compared, config.distance)
 
 
 def is_finished(out: Path, identity: str) -> bool:

@@ -138,8 +138,8 @@ def mining_feed(
     UsageError, IntegrityError
         See `MiningConfig.read_graph`.
     """
-    graph = config.mining.read_graph(cache.recording_ids.tolist())
     preparation, num = config.preparation, config.batches.num_neighbours
+    graph = config.mining.read_graph(cache.recording_ids.tolist(), preparation=preparation)
     miner = config.mining.build(rate_hz=preparation.rate_hz, leads=preparation.leads, seed=config.seed, graph=graph)
     near = graph.positions(cache.recording_ids[rows].tolist(), num) if graph is not None and num else None
     return feed_of(config, cache, rows, world, miner=miner, neighbours=near), miner

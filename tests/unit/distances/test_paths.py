@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from tslearn.metrics import dtw_path
 
-from hemometric.distances import band_samples, cross, path
+from hemometric.distances import band_samples, cross, path, paths_kernel
 
 properties = settings(deadline=None, database=None, max_examples=60, derandomize=True)
 
@@ -98,6 +98,14 @@ def test_a_shifted_copy_gives_the_shift(ecgs):
     steps = path(whole[:, 10:], whole[:, :250], window=20)
     inside = steps[(steps[:, 0] > 30) & (steps[:, 0] < 220)]
     assert (inside[:, 1] - inside[:, 0] == 10).all()
+
+
+@pytest.mark.parametrize("window", [None, 7])
+def test_some_rows_at_a_time_give_the_same_path(window, ecgs, monkeypatch):
+    query, other = ecgs[:2, :3, :100]
+    whole = path(query, other, window=window)
+    monkeypatch.setattr(paths_kernel, "_COSTS_AT_ONCE", 3 * 2 * 15)
+    assert np.array_equal(path(query, other, window=window), whole)
 
 
 def test_ties_go_back_in_the_query_before_the_other():

@@ -15,8 +15,10 @@ from hemometric.distances import DtwDistance, EuclideanDistance
 from hemometric.ecg import LEADS
 from hemometric.errors import IntegrityError, UsageError
 from hemometric.mining import GraphConfig, MiningConfig, NeighbourGraph, WholeRecord, measure_hash, read_graph
+from hemometric.waveform import Preparation
 
 Row = tuple[str, str, int, float]
+PREPARATION = Preparation()
 ROWS: list[Row] = [
     ("b", "a", 1, 1.0),
     ("b", "c", 2, 2.5),
@@ -133,22 +135,25 @@ def test_another_hash_than_the_config_asks_for_is_refused(tmp_path: Path) -> Non
 
 
 def test_scales_of_another_distance_are_taken_only_when_asked_for_by_hash(tmp_path: Path) -> None:
-    own = measure_hash(WholeRecord(rate_hz=50), DtwDistance())
-    assert own != measure_hash(WholeRecord(rate_hz=50), EuclideanDistance())
-    assert own != measure_hash(WholeRecord(rate_hz=100), DtwDistance())
-    graph = mining(write(tmp_path / "own.parquet", ROWS, params_hash=own), scaling="archive").read_graph(["a", "b"])
+    own = measure_hash(PREPARATION, WholeRecord(rate_hz=50), DtwDistance())
+    assert own != measure_hash(PREPARATION, WholeRecord(rate_hz=50), EuclideanDistance())
+    assert own != measure_hash(PREPARATION, WholeRecord(rate_hz=100), DtwDistance())
+    assert own != measure_hash(Preparation(duration_s=5), WholeRecord(rate_hz=50), DtwDistance())
+    graph = mining(write(tmp_path / "own.parquet", ROWS, params_hash=own), scaling="archive").read_graph(
+        ["a", "b"], preparation=PREPARATION
+    )
     assert graph is not None
     assert listed(graph, "b") == ["a"]
     other = write(tmp_path / "other.parquet", ROWS, params_hash="other")
-    assert mining(other, positives={"kind": "graph"}).read_graph() is not None
+    assert mining(other, positives={"kind": "graph"}).read_graph(preparation=PREPARATION) is not None
     with pytest.raises(UsageError, match=rf"computed by other, and this run mines by {own}.*params_hash to other"):
-        mining(other, scaling="archive").read_graph()
-    assert mining(other, "graph.params_hash=other", scaling="archive").read_graph() is not None
+        mining(other, scaling="archive").read_graph(preparation=PREPARATION)
+    assert mining(other, "graph.params_hash=other", scaling="archive").read_graph(preparation=PREPARATION) is not None
     fine = mining(other, "refine={compared: {kind: whole, rate_hz: 100}}", scaling="archive")
     assert fine.refine is not None
-    finely = measure_hash(WholeRecord(rate_hz=100), DtwDistance())
+    finely = measure_hash(PREPARATION, WholeRecord(rate_hz=100), DtwDistance())
     write(tmp_path / "other.parquet", ROWS, params_hash=finely)
-    assert fine.read_graph() is not None
+    assert fine.read_graph(preparation=PREPARATION) is not None
 
 
 def test_a_graph_is_where_it_is_wanted(tmp_path: Path) -> None:
@@ -157,7 +162,7 @@ def test_a_graph_is_where_it_is_wanted(tmp_path: Path) -> None:
 
 
 def test_neighbours_are_positions_among_those_that_are_asked_for(tmp_path: Path) -> None:
-    graph = mining(write(tmp_path / "table", ROWS), positives={"kind": "graph"}).read_graph()
+    graph = mining(write(tmp_path / "table", ROWS), positives={"kind": "graph"}).read_graph(preparation=PREPARATION)
     assert graph is not None
     ids = [name.decode() for name in graph.names]
     edges = {
@@ -175,7 +180,8 @@ def test_neighbours_are_positions_among_those_that_are_asked_for(tmp_path: Path)
 def test_what_was_mined_knows_the_graph_by_its_hash_and_not_by_its_place(tmp_path: Path) -> None:
     def hash_of(params_hash: str, place: str, seed: int = 0) -> str:
         config = mining(write(tmp_path / place, ROWS, params_hash=params_hash), positives={"kind": "graph"})
-        return config.build(rate_hz=100, leads=LEADS, seed=seed, graph=config.read_graph()).params_hash
+        graph = config.read_graph(preparation=PREPARATION)
+        return config.build(rate_hz=100, leads=LEADS, seed=seed, graph=graph).params_hash
 
     assert hash_of("aaaa", "one") == hash_of("aaaa", "two")
     assert len({hash_of("aaaa", "one"), hash_of("bbbb", "one"), hash_of("aaaa", "one", seed=1)}) == 3

@@ -70,7 +70,9 @@ def test_it_is_the_brute_force_s(graph_of: Any, brute: Any, tmp_path: Path) -> N
         assert [near for near, _ in found[name]] == [ids[place] for place in nearest]
         assert [d for _, d in found[name]] == distances[row, nearest].tolist()
     graph = read_graph(tmp_path / "graph" / "neighbours.parquet")
-    assert graph.params_hash == measure_hash(neighbours.WholeRecord(rate_hz=25), DtwDistance())
+    assert graph.params_hash == measure_hash(
+        Preparation(**PREPARATION), neighbours.WholeRecord(rate_hz=25), DtwDistance()
+    )
     assert not list((tmp_path / "graph").glob(".work*"))
 
 
