@@ -34,6 +34,8 @@ _QRS_REACH_S = 0.08  # to either side of its steepest part lies the QRS
 _AROUND_S = (0.25, 0.45)  # of a beat, about its QRS, where it must be quiet
 _PREMATURE = 0.85  # the RR interval before, as a share of that after
 _SEEDS = 100
+_LEAST_HZ = 50.0
+_APART_S = 0.1  # from the middle of another QRS, a beat is still its own
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +77,11 @@ def median_beats(
     Sample ``round(before_s * to_hz)`` of the result lies in the middle of the steepest 60 ms, which wanders less than
     an R peak does where a QRS has two. Each beat has its own level taken away, lead by lead: the median over the
     window, in which an offset of the electrode or a drifting baseline would else weigh more than all waves. Amplitudes
-    stay in millivolts. At more than 130 beats a minute the window reaches into the next beat.
+    stay in millivolts.
+
+    Where another QRS follows or precedes within the window, as above 110 beats a minute or before an early ectopic
+    beat, a beat counts only up to 100 ms from it; samples that no beat has hold the value of the last one that some
+    have.
 
     Parameters
     ----------
@@ -98,8 +104,8 @@ def median_beats(
     Raises
     ------
     ValueError
-        The array is not real [b, lead, sample] or not finite, a rate or a length is not above zero and finite, or
-        `min_beats` is below 1.
+        The array is not real [b, lead, sample] or not finite, `rate_hz` is below 50 Hz, another rate or a length is not
+        above zero and finite, or `min_beats` is below 1.
     """
     signals = np.asarray(signals)
     if signals.dtype.kind not in "fiu":
@@ -108,6 +114,8 @@ def median_beats(
         raise ValueError(f"signals have shape {signals.shape}; expected [b, lead, sample] with a lead and a sample")
     if min_beats < 1:
         raise ValueError(f"min_beats is {min_beats}; a median needs at least 1 beat")
+    if not _LEAST_HZ <= rate_hz < np.inf:
+        raise ValueError(f"rate_hz is {rate_hz}; below {_LEAST_HZ:g} Hz a signal holds no QRS")
     if not np.isfinite([to_hz, before_s, after_s]).all():
         raise ValueError(f"to_hz {to_hz}, before_s {before_s} and after_s {after_s} have to be finite")
     before, after = round(before_s * to_hz), round(after_s * to_hz)
@@ -148,8 +156,30 @@ def _median_beat(signal: Float32, rate_hz: float, before: int, after: int) -> tu
         return None, len(found), len(places)
     # What is cut holds nothing above half of `rate_hz`, so that every sample in `times` is enough.
     each = _cut(fine, places, first, stop)[:, :, ::times]
-    levels = _median(each.transpose(2, 0, 1))[:, :, None]
-    return _median(each - levels), len(found), len(places)
+    own = _own(places, found + shift, np.arange(first, stop, times), fine_hz)
+    each = np.where(own[:, None], each, np.float32(np.nan))
+    each -= _median_of_known(each.transpose(2, 0, 1))[:, :, None]
+    return _held(_median_of_known(each), before), len(found), len(places)
+
+
+def _own(places: Int64, found: Int64, around: Int64, rate_hz: float) -> Bool:
+    """Tell which samples of beats are not those of a neighbouring beat, bool [beat, sample].
+
+    `found` are the middles of all beats, `around` the samples of a window about each of `places`.
+    """
+    apart, near = round(_APART_S * rate_hz), round(_REACH_S * rate_hz)
+    borders = np.concatenate([[-np.inf], found, [np.inf]])
+    following = borders[np.searchsorted(found, places + near, side="right") + 1] - places - apart
+    before = borders[np.searchsorted(found, places - near)] - places + apart
+    return np.asarray((around > before[:, None]) & (around < following[:, None]))
+
+
+def _held(beat: Float32, middle: int) -> Float32:
+    """Fill what no beat has, NaN in all leads of [lead, sample], with the last value towards the QRS at `middle`."""
+    known = np.flatnonzero(~np.isnan(beat[0]))
+    own = known[known >= middle].max(initial=middle), known[known <= middle].min(initial=middle)
+    held: Float32 = beat[:, np.clip(np.arange(beat.shape[1]), own[1], own[0])]
+    return held
 
 
 def _finer(signal: Float32, times: int) -> Float32:
@@ -224,6 +254,15 @@ def _median(values: Float32) -> Float32:
     """Give the median over the first axis: sorting few values takes a third of the time that numpy's median does."""
     ordered = np.sort(values, axis=0)
     middle: Float32 = (ordered[(len(values) - 1) // 2] + ordered[len(values) // 2]) / np.float32(2.0)
+    return middle
+
+
+def _median_of_known(values: Float32) -> Float32:
+    """Give the median over the first axis of what is not NaN; NaN where all are."""
+    num = np.maximum((~np.isnan(values)).sum(axis=0), 1)[None]
+    ordered = np.sort(values, axis=0)  # NaN last
+    lower, upper = (np.take_along_axis(ordered, rank, axis=0)[0] for rank in ((num - 1) // 2, num // 2))
+    middle: Float32 = (lower + upper) / np.float32(2.0)
     return middle
 
 

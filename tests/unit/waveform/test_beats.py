@@ -106,6 +106,17 @@ def test_in_bigeminy_the_beats_in_time_are_taken(heart: Heart) -> None:
     assert apart(found.beats[0, :, 12:45], planted(heart)[:, 12:45]) < 0.15
 
 
+def test_an_early_beat_that_follows_is_no_part_of_the_beat(heart: Heart) -> None:
+    normal, early = np.arange(0.4, 9.7, 1.6), np.arange(0.8, 9.7, 1.6)
+    other = np.roll(heart(early, patient=3), 4, axis=0) * np.float32(-1.5)
+    beat, alone = one(heart(normal) + other).beats[0], planted(heart)
+    assert apart(beat[:, 12:54], alone[:, 12:54]) < 0.15
+    assert (beat[:, 56:] == beat[:, 56:57]).all(), "100 ms before the other QRS the beat ends"
+    assert np.abs(beat[:, 56:]).max() < 0.5 * np.abs(beat[:, 15:40]).max()
+    some_followed = heart(normal) + np.roll(heart(early[:2], patient=3), 4, axis=0) * np.float32(-1.5)
+    assert apart(one(some_followed).beats[0, :, :BEFORE_NEXT_P], alone) < 0.1, "the others still know all of it"
+
+
 def test_a_burst_of_noise_is_left_out(heart: Heart) -> None:
     signal = heart(ONSETS)
     clean = one(signal)
@@ -156,6 +167,9 @@ def test_slow_and_fast_hearts(heart: Heart, beats_per_minute: float) -> None:
     assert found.num_found == len(onsets)
     assert found.num_alike >= 0.7 * len(onsets)
     assert found.usable.all()
+    # Of the next beat nothing is left: neither its QRS nor a step down from it.
+    late = found.beats[0, :, 25 + round(6000 / beats_per_minute) - 4 :]
+    assert np.abs(late).max(initial=0.0) < 0.3 * np.abs(found.beats[0, :, 20:31]).max()
 
 
 def test_fewer_beats_than_asked_for_are_none(heart: Heart) -> None:
@@ -231,9 +245,11 @@ def test_every_bundled_recording_has_one() -> None:
         (np.zeros((1, 8, 100)), {"before_s": np.nan}, "before_s nan"),
         (np.zeros((1, 8, 100)), {"after_s": np.inf}, "after_s inf"),
         (np.zeros((1, 8, 100)), {"to_hz": np.inf}, "to_hz inf"),
+        (np.zeros((1, 8, 100)), {"rate_hz": 30.0}, "below 50 Hz a signal holds no QRS"),
+        (np.zeros((1, 8, 100)), {"rate_hz": np.nan}, "rate_hz is nan"),
         (np.zeros((1, 8, 100)), {"to_hz": 0.0}, "less than a sample"),
     ],
 )
 def test_bad_arguments_are_named(signals: np.ndarray, arguments: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        median_beats(signals, 100.0, **arguments)  # type: ignore[arg-type]
+        median_beats(signals, **{"rate_hz": 100.0} | arguments)  # type: ignore[arg-type]
