@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Sequence
+from functools import cache
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
@@ -24,6 +26,8 @@ from hemometric.waveform import Preparation
 
 MinerConfig = Annotated[NearestMiner | RandomMiner, Field(discriminator="kind")]
 LabelMinerConfig = Annotated[LabelMiner | NPairMiner | SemihardMiner | SofthardMiner, Field(discriminator="kind")]
+
+_log = logging.getLogger(__name__)
 
 
 class MiningConfig(Config):
@@ -51,11 +55,18 @@ class MiningConfig(Config):
     def _parts_fit(self) -> Self:
         if self.graph is None and self.miner.wants_graph:
             raise ValueError("the miner needs a table of neighbours; set mining.graph.path")
-        check_measure(self.compared, self.distance)
+        check_measure(self.compared, self.distance, "mining.compared", "mining.distance")
         if self.refine is not None:
-            check_measure(self.refine.compared, self.distance)
+            check_measure(self.refine.compared, self.distance, "mining.refine.compared", "mining.distance")
             if self.miner.kind == "random":
                 raise ValueError("the random miner compares nothing; leave refine out")
+            positives, num = self.miner.positives, self.refine.candidates
+            if positives.kind == "random_of_nearest" and num < positives.k:
+                raise ValueError(
+                    f"mining.refine.candidates is {num}, fewer than the mining.miner.positives.k = {positives.k} "
+                    "nearest that positives are drawn from, so that the coarse distance would choose some; set "
+                    f"the first to {positives.k} or more, or the second to {num} or less"
+                )
             if self.distance.kind == "dtw" and isinstance(self.distance.window, int):
                 raise ValueError(
                     "a window in samples is another time at the rate of refine; give distance.window as a fraction"
@@ -75,19 +86,27 @@ class MiningConfig(Config):
         Raises
         ------
         UsageError
-            As there; or scales are taken from a graph of another distance.
+            As there; or scales are taken from a graph of another distance. Where the config names that one's hash they
+            are taken, and a warning is logged, once in a process.
         """
         if self.graph is None:
             return None
         graph = self.graph.read(recording_ids)
-        if self.miner.kind == "nearest" and self.miner.scaling == "archive" and self.graph.params_hash is None:
+        if self.miner.kind == "nearest" and self.miner.scaling == "archive":
             measures = [self.compared] if self.refine is None else [self.compared, self.refine.compared]
             own = [measure_hash(preparation, compared, self.distance) for compared in measures]
-            if graph.params_hash not in own:
+            mined = " and ".join(own)
+            if graph.params_hash not in own and self.graph.params_hash is None:
                 raise UsageError(
                     f"mining.miner.scaling: {self.graph.path} was computed by {graph.params_hash}, and this run mines "
-                    f"by {' and '.join(own)}: scales of another distance; to take them all the same, set "
-                    f"mining.graph.params_hash to {graph.params_hash}"
+                    f"by {mined}: scales of another distance; build the graph by `hemometric neighbours` with this "
+                    "run's preparation, mining.compared and mining.distance, or, to take these scales all the same, "
+                    f"set mining.graph.params_hash to {graph.params_hash}"
+                )
+            if graph.params_hash not in own:
+                _warn_once(
+                    f"mining.graph.params_hash: {self.graph.path} was computed by {graph.params_hash}, and this run "
+                    f"mines by {mined}: its scales, taken all the same, are those of another distance"
                 )
         return graph
 
@@ -120,8 +139,21 @@ class MiningConfig(Config):
         )
 
 
-def check_measure(compared: ComparedConfig, distance: DistanceConfig) -> None:
+@cache
+def _warn_once(sentence: str) -> None:
+    _log.warning(sentence)
+
+
+def check_measure(
+    compared: ComparedConfig, distance: DistanceConfig, compared_name: str = "compared", distance_name: str = "distance"
+) -> None:
     """See that a distance means something on what is compared.
+
+    Parameters
+    ----------
+    compared, distance : config
+    compared_name, distance_name : str
+        The fields that hold them, for the message.
 
     Raises
     ------
@@ -129,11 +161,15 @@ def check_measure(compared: ComparedConfig, distance: DistanceConfig) -> None:
         Reduced leads keep only sums of squares over all leads.
     """
     over_all = distance.kind == "euclidean" or (distance.kind == "dtw" and distance.metric == "dependent")
-    if compared.leads == "reduced" and not over_all:
-        raise ValueError(
-            f"compared.leads: reduced keeps Euclidean distances and those of DTW with one path for all leads, not "
-            f"those of {distance.kind}{' with a path each' if distance.kind == 'dtw' else ''}; set it to independent"
-        )
+    if compared.leads != "reduced" or over_all:
+        return
+    leads, metric = f"{compared_name}.leads", f"{distance_name}.metric"
+    has_metric = distance.kind == "dtw"
+    raise ValueError(
+        f"{leads}: reduced keeps Euclidean distances and those of DTW with one path for all leads, not those of "
+        f"{distance.kind}{f' with a path each ({metric}: independent)' if has_metric else ''}; set {leads} to "
+        f"independent or to all{f', or {metric} to dependent' if has_metric else ''}"
+    )
 
 
 class _Measure(Config):

@@ -19,7 +19,15 @@ from hemometric.distances import (
 )
 from hemometric.ecg import INDEPENDENT_LEADS, LEADS
 from hemometric.errors import UsageError
-from hemometric.mining import ComparedConfig, MedianBeat, MiningConfig, RefineConfig, WholeRecord, comparable
+from hemometric.mining import (
+    ComparedConfig,
+    MedianBeat,
+    MiningConfig,
+    RefineConfig,
+    WholeRecord,
+    check_measure,
+    comparable,
+)
 from hemometric.waveform import median_beats, resample
 
 
@@ -221,3 +229,16 @@ def test_reduced_leads_where_they_keep_nothing() -> None:
         with pytest.raises(ValidationError, match=f"not those of {distance.kind}"):
             MiningConfig(refine=fine, distance=distance)
     MiningConfig(compared=WholeRecord(leads="reduced"), distance=EuclideanDistance())
+
+
+def test_what_to_set_instead_of_reduced_leads_is_said_by_its_full_name() -> None:
+    reduced, independent = WholeRecord(leads="reduced"), DtwDistance(metric="independent")
+    with pytest.raises(
+        ValidationError,
+        match=r"set mining\.compared\.leads to independent or to all, or mining\.distance\.metric",
+    ):
+        MiningConfig(compared=reduced, distance=independent)
+    with pytest.raises(ValidationError, match=r"set mining\.refine\.compared\.leads to independent or"):
+        MiningConfig(refine=RefineConfig(compared=reduced), distance=independent)
+    with pytest.raises(ValueError, match=r"^a\.leads: .* mean_absolute; set a\.leads to independent or to all$"):
+        check_measure(reduced, MeanAbsoluteDistance(), "a", "b")

@@ -14,7 +14,7 @@ from hemometric.config import decode, fingerprint
 from hemometric.distances import DtwDistance, EuclideanDistance
 from hemometric.ecg import LEADS
 from hemometric.errors import IntegrityError, UsageError
-from hemometric.mining import GraphConfig, MiningConfig, NeighbourGraph, WholeRecord, measure_hash, read_graph
+from hemometric.mining import GraphConfig, MiningConfig, NeighbourGraph, WholeRecord, configs, measure_hash, read_graph
 from hemometric.waveform import Preparation
 
 Row = tuple[str, str, int, float]
@@ -134,21 +134,33 @@ def test_another_hash_than_the_config_asks_for_is_refused(tmp_path: Path) -> Non
         GraphConfig(path=tmp_path / "nowhere").read_hash()
 
 
-def test_scales_of_another_distance_are_taken_only_when_asked_for_by_hash(tmp_path: Path) -> None:
+def test_scales_of_another_distance_are_taken_only_when_asked_for_by_hash(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     own = measure_hash(PREPARATION, WholeRecord(rate_hz=50), DtwDistance())
     assert own != measure_hash(PREPARATION, WholeRecord(rate_hz=50), EuclideanDistance())
     assert own != measure_hash(PREPARATION, WholeRecord(rate_hz=100), DtwDistance())
     assert own != measure_hash(Preparation(duration_s=5), WholeRecord(rate_hz=50), DtwDistance())
-    graph = mining(write(tmp_path / "own.parquet", ROWS, params_hash=own), scaling="archive").read_graph(
-        ["a", "b"], preparation=PREPARATION
-    )
+    own_path = write(tmp_path / "own.parquet", ROWS, params_hash=own)
+    graph = mining(own_path, scaling="archive").read_graph(["a", "b"], preparation=PREPARATION)
     assert graph is not None
     assert listed(graph, "b") == ["a"]
     other = write(tmp_path / "other.parquet", ROWS, params_hash="other")
     assert mining(other, positives={"kind": "graph"}).read_graph(preparation=PREPARATION) is not None
-    with pytest.raises(UsageError, match=rf"computed by other, and this run mines by {own}.*params_hash to other"):
+    remedy = "build the graph by `hemometric neighbours` with this run's preparation, mining.compared and mining.dist"
+    with pytest.raises(UsageError, match=rf"other, and this run mines by {own}: .*; {remedy}.*params_hash to other"):
         mining(other, scaling="archive").read_graph(preparation=PREPARATION)
-    assert mining(other, "graph.params_hash=other", scaling="archive").read_graph(preparation=PREPARATION) is not None
+    pinned = mining(own_path, f"graph.params_hash={own}", scaling="archive")
+    assert pinned.read_graph(preparation=PREPARATION) is not None
+    drawing = mining(other, "graph.params_hash=other", positives={"kind": "graph"})
+    assert drawing.read_graph(preparation=PREPARATION) is not None, "positives may be of another distance"
+    assert not caplog.messages
+    configs._warn_once.cache_clear()
+    for _ in range(2):
+        taken = mining(other, "graph.params_hash=other", scaling="archive")
+        assert taken.read_graph(preparation=PREPARATION) is not None
+    (told,) = caplog.messages
+    assert told.endswith(f"mines by {own}: its scales, taken all the same, are those of another distance")
     fine = mining(other, "refine={compared: {kind: whole, rate_hz: 100}}", scaling="archive")
     assert fine.refine is not None
     finely = measure_hash(PREPARATION, WholeRecord(rate_hz=100), DtwDistance())

@@ -148,3 +148,18 @@ def test_what_cannot_be_refined_is_said() -> None:
         decode(MiningConfig, {"distance": {"kind": "dtw", "window": 10}, "refine": refine})
     with pytest.raises(UsageError, match=r"set mining\.refine\.compared\.rate_hz to 250"):
         decode(MiningConfig, {"refine": refine}).build(rate_hz=250, leads=LEADS, seed=0).warm_up()
+
+
+def test_fewer_candidates_than_positives_are_drawn_from_are_refused() -> None:
+    data = {
+        "refine": {"compared": {"kind": "whole", "rate_hz": 250}, "candidates": 4},
+        "miner": {"kind": "nearest", "positives": {"kind": "random_of_nearest", "k": 5}},
+    }
+    with pytest.raises(
+        UsageError,
+        match=r"mining\.refine\.candidates is 4, fewer than the mining\.miner\.positives\.k = 5 nearest .*; set "
+        r"the first to 5 or more, or the second to 4 or less$",
+    ):
+        decode(MiningConfig, data)
+    assert decode(MiningConfig, data, ["miner.positives.k=4"]).refine is not None
+    assert decode(MiningConfig, data, ["miner.positives={kind: graph, k: 5}", "graph={path: a}"]).refine is not None
