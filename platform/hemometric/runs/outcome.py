@@ -22,6 +22,14 @@ from hemometric.runs.shapes import Outcome
 from hemometric.runs.words import counted
 from hemometric.tracking import open_tracker
 
+_NOTICED = 1.02
+_FALLBACK = "fallback_share_"
+_FALLBACKS = {
+    "absent": "had nothing to compare",
+    "graph": "had no neighbour of the graph in their batch",
+    "scale": "had no scale in the graph",
+}
+
 
 @contextlib.contextmanager
 def open_trackers(config: TrainingRun, identity: str, *, name: str, parent: str | None = None) -> Iterator[Tracker]:
@@ -85,15 +93,36 @@ def finished_lines(folder: Path) -> list[str]:
     if (stalled := stalled_share(folder)) is not None:
         lines.append(f"share of the time that a step waited for its batch: {stalled:.1%}")
     if "step_inflation" in metrics:
-        lines.append(f"a step beside mining took {metrics['step_inflation']:.2f} times what it takes alone")
-    lines += [
-        f"warning: the most used 5 % of recordings supplied {share:.0%} of the mined {role}"
-        for role in ("positives", "negatives")
-        if (share := metrics.get(f"hub_share_{role}", 0.0)) > MAX_HUB_SHARE
-    ]
+        lines.append(_inflation_line(metrics["step_inflation"]))
+    lines += [*_hub_lines(metrics), *_fallback_lines(metrics)]
     if outcome["best_step"] is not None:
         lines.append(f"best validation loss {outcome['best_validation_loss']:.4f} after step {outcome['best_step']}")
+    elif not outcome["validations"]:
+        lines.append("nothing was validated: the corpus has too few validation recordings")
     return [*lines, f"model: {folder / 'model'}"]
+
+
+def _inflation_line(times: float) -> str:
+    # The few steps that are timed alone differ by some per cent from the others anyway.
+    if times < _NOTICED:
+        return f"a step took no longer beside mining than alone, as far as can be told ({times:.2f} times)"
+    return f"a step beside mining took {times:.2f} times what it takes alone"
+
+
+def _hub_lines(metrics: dict[str, float]) -> list[str]:
+    shares = {role: metrics.get(f"hub_share_{role}", 0.0) for role in ("positives", "negatives")}
+    told = " and ".join(f"{share:.0%} of the mined {role}" for role, share in shares.items() if share > 0)
+    begin = "warning: the" if max(shares.values()) > MAX_HUB_SHARE else "the"
+    return [f"{begin} most used 5 % of recordings supplied {told}"] if told else []
+
+
+def _fallback_lines(metrics: dict[str, float]) -> list[str]:
+    told = [
+        f"{share:.1%} {_FALLBACKS.get(name, name)}"
+        for name, share in ((key.removeprefix(_FALLBACK), share) for key, share in metrics.items() if _FALLBACK in key)
+        if share > 0
+    ]
+    return [f"of the recordings last mined {', '.join(told)}"] if told else []
 
 
 def stalled_share(folder: Path) -> float | None:

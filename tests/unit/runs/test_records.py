@@ -101,10 +101,20 @@ def test_an_outcome_is_told_in_a_few_lines(tmp_path: Path) -> None:
     ]
     (tmp_path / "metrics.jsonl").unlink()
     told = {"step_inflation": 1.234, "hub_share_negatives": 0.71, "hub_share_positives": 0.5}
+    told |= {"fallback_share_absent": 0.25, "fallback_share_graph": 0.5, "fallback_share_scale": 0.0}
     write_sealed(tmp_path / "outcome.json", outcome | {"best_step": None, "metrics": told, "validations": []} | never)
     assert finished_lines(tmp_path)[1:-1] == [
         "a step beside mining took 1.23 times what it takes alone",
-        "warning: the most used 5 % of recordings supplied 71% of the mined negatives",
+        "warning: the most used 5 % of recordings supplied 50% of the mined positives and 71% of the mined negatives",
+        "of the recordings last mined 25.0% had nothing to compare, 50.0% had no neighbour of the graph in their batch",
+        "nothing was validated: the corpus has too few validation recordings",
+    ]
+    told = {"step_inflation": 0.85, "hub_share_negatives": 0.0, "hub_share_positives": 0.1}
+    validated = {"best_step": None, "validations": [{"step": 4, "validation_loss": 2.0}]}
+    write_sealed(tmp_path / "outcome.json", outcome | {"metrics": told} | validated | never)
+    assert finished_lines(tmp_path)[1:-1] == [
+        "a step took no longer beside mining than alone, as far as can be told (0.85 times)",
+        "the most used 5 % of recordings supplied 10% of the mined positives",
     ]
     nothing: dict[str, Any] = {
         "losses": [None],
@@ -115,7 +125,11 @@ def test_an_outcome_is_told_in_a_few_lines(tmp_path: Path) -> None:
         "validations": [],
     }
     write_sealed(tmp_path / "outcome.json", nothing)
-    assert finished_lines(tmp_path) == ["1 step; no loss was finite", f"model: {tmp_path / 'model'}"]
+    assert finished_lines(tmp_path) == [
+        "1 step; no loss was finite",
+        "nothing was validated: the corpus has too few validation recordings",
+        f"model: {tmp_path / 'model'}",
+    ]
 
 
 class Terminal(io.StringIO):
