@@ -14,6 +14,7 @@ JOBS = "import hemometric.runs.catalogue as c; [c.config_of(job) for job in c.JO
 STATEMENTS = {
     "import hemometric": set(),
     "import hemometric; hemometric.read": set(),
+    "import hemometric; hemometric.distances.pairwise, hemometric.waveform.median_beats": set(),
     CLI.format(["--help"]): set(),
     CLI.format(["pretrain", "--help"]): set(),
     CLI.format(["version"]): set(),
@@ -21,6 +22,7 @@ STATEMENTS = {
     "import hemometric.waveform, hemometric.vendors": set(),
     "import hemometric.corpus, hemometric.batches, hemometric.synthesis": set(),
     "import hemometric.distances": set(),
+    "import hemometric; hemometric.mining.BatchMiner": {"torch"},
     "import hemometric.encoders": {"torch"},
     JOBS: {"torch", "sklearn", "matplotlib"},
     "import hemometric.runtime.session, hemometric.runtime.failures, hemometric.runtime.submit": {
@@ -29,6 +31,17 @@ STATEMENTS = {
         "matplotlib",
     },
 }
+
+
+def test_help_of_the_package_says_where_its_rooms_are() -> None:
+    code = "import hemometric, pydoc; print(pydoc.plain(pydoc.render_doc(hemometric)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for words in ("`hemometric.distances` compares", "(DTW)", "`median_beats`", "`hemometric.mining` makes"):
+        assert words in done.stdout
+    code = "import hemometric; hemometric.distance"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "AttributeError: module 'hemometric' has no attribute 'distance'" in done.stderr
 
 
 def test_importing_loads_no_more_than_it_needs_and_makes_nothing(tmp_path: Path) -> None:
