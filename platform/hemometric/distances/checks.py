@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Callable
+import warnings
 from numbers import Integral, Real
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from hemometric.distances.placement import is_on_device
 from hemometric.distances.schedule import Int64
 from hemometric.ecg import Float32
 
 Form = Literal["difference", "gemm"]
+"""How a local cost is computed; see `dtw.pairwise`."""
 Metric = Literal["dependent", "independent"]
+"""One path for all leads, or one for each; see `dtw.pairwise`."""
 Window = float | int | None
-Exclude = npt.NDArray[np.bool_] | tuple[npt.ArrayLike, npt.ArrayLike]
-Excluded = Callable[[slice, slice], npt.NDArray[np.bool_]]
-"""From some queries and some signals to bool [query, signal]: who may not meet whom."""
+"""A band in samples (int), as a fraction of the length (float), or none."""
 
 _LARGEST_EXACT = 2**24
+_MOST_LEADS = 32
+"""More leads than this, and more than samples, are rather the samples; body surface maps have more, but longer ones."""
 
 
 def as_array(values: npt.ArrayLike, name: str, axes: str) -> npt.NDArray[Any]:
@@ -40,16 +42,57 @@ def as_array(values: npt.ArrayLike, name: str, axes: str) -> npt.NDArray[Any]:
         raise ValueError(f"{name}: give one array {axes} that numpy can hold ({error})") from None
 
 
-def checked_signals(signals: npt.ArrayLike, name: str, first: int = 0) -> Float32:
+def checked_signals(signals: npt.ArrayLike, name: str) -> Float32:
     """Take [signal, lead, sample] as C-contiguous float32, copied only where it is not that already.
 
-    Where they are a part of something longer, `first` is the position of the first of them.
+    Warns
+    -----
+    UserWarning
+        As `warn_if_swapped`. What was checked is checked again by `checked_block`, so that a call warns once.
 
     Raises
     ------
     ValueError
         Not three-dimensional, without signals, leads or samples, not real numbers, NaN or infinite, or integers that
         float32 cannot hold; the message begins with `name`.
+    """
+    array = checked_block(signals, name)
+    warn_if_swapped(array.shape, name)
+    return array
+
+
+def warn_if_swapped(shape: tuple[int, ...], name: str) -> None:
+    """Warn the caller of this room, where [.., lead, sample] looks like the [.., sample, lead] of other libraries.
+
+    Warns
+    -----
+    UserWarning
+        More than 32 leads, and more leads than samples.
+    """
+    num_leads, num_samples = shape[-2:]
+    if not max(_MOST_LEADS, num_samples) < num_leads:
+        return
+    axes = ("signal", "lead", "sample")[-len(shape) :]
+    stacklevel, frame = 1, inspect.currentframe()
+    while frame and str(frame.f_globals.get("__name__")).startswith("hemometric.distances"):
+        stacklevel, frame = stacklevel + 1, frame.f_back
+    warnings.warn(
+        f"{name} has shape {tuple(shape)}, which is {num_leads} leads of {num_samples} samples: arrays are "
+        f"[{', '.join(axes)}]; if this one is [{', '.join((*axes[:-2], 'sample', 'lead'))}], swap its last two axes",
+        UserWarning,
+        stacklevel=stacklevel,
+    )
+
+
+def checked_block(signals: npt.ArrayLike, name: str, first: int = 0) -> Float32:
+    """Take signals as `checked_signals` does, without its warning: a part of something longer, or what was checked.
+
+    `first` is the position of the first of them.
+
+    Raises
+    ------
+    ValueError
+        As `checked_signals`.
     """
     array = as_array(signals, name, "[signal, lead, sample]")
     if array.dtype.kind not in "fiu":
@@ -78,10 +121,10 @@ def checked_some(signals: npt.NDArray[Any], positions: Int64, at_once: int, name
         As `checked_signals`, with the position among all.
     """
     try:
-        return checked_signals(signals[positions], name)
+        return checked_block(signals[positions], name)
     except ValueError:
         for start in range(0, len(signals), at_once):
-            checked_signals(signals[start : start + at_once], name, first=start)
+            checked_block(signals[start : start + at_once], name, first=start)
         raise
 
 
@@ -95,36 +138,24 @@ def checked_pair(
     ValueError
         As `checked_signals`, or the shapes differ.
     """
-    first, second = checked_signals(queries, name), checked_signals(others, other_name)
+    first, second = checked_signals(queries, name), checked_block(others, other_name)
+    must_fit(first, second, name, other_name)
+    return first, second
+
+
+def must_fit(first: Float32, second: Float32, name: str, other_name: str) -> None:
+    """Refuse signals that differ in leads or samples.
+
+    Raises
+    ------
+    ValueError
+        They do.
+    """
     if first.shape[1:] != second.shape[1:]:
         raise ValueError(
             f"{name} and {other_name} differ: {first.shape[1]} leads of {first.shape[2]} samples against "
             f"{second.shape[1]} of {second.shape[2]}"
         )
-    return first, second
-
-
-def checked_two(
-    query: npt.ArrayLike, other: npt.ArrayLike, name: str = "query", other_name: str = "other"
-) -> tuple[Float32, Float32]:
-    """Check two single signals that meet, as C-contiguous float32 [lead, sample].
-
-    Raises
-    ------
-    ValueError
-        As `checked_pair`, or one is not two-dimensional or lies on a CUDA device.
-    """
-    for signal, its_name in ((query, name), (other, other_name)):
-        if is_on_device(signal):
-            raise ValueError(f"{its_name}: on a CUDA device, where no path is computed; bring it to the host")
-        try:
-            shape = np.shape(signal)
-        except ValueError:
-            raise ValueError(f"{its_name}: leads differ in length; give one array [lead, sample]") from None
-        if len(shape) != 2 or 0 in shape:
-            raise ValueError(f"{its_name} has shape {shape}; expected [lead, sample] with at least one of each")
-    first, second = checked_pair(np.asarray(query)[None], np.asarray(other)[None], name, other_name)
-    return first[0], second[0]
 
 
 def checked_rows(rows: npt.ArrayLike, num_signals: int) -> Int64:
@@ -194,13 +225,26 @@ def checked_form(form: str) -> Form:
 def band_samples(window: Window, num_samples: int) -> int:
     """Turn a window into samples: None is no band, a float a fraction of the length (rounded down), an int samples.
 
-    >>> band_samples(0.1, 250), band_samples(0.29, 100), band_samples(7, 100), band_samples(None, 100)
-    (25, 29, 7, 100)
+    Parameters
+    ----------
+    window : float, int or None
+    num_samples : int
+        Length of the signals.
+
+    Returns
+    -------
+    int
+        Half-width of the band in samples, 0 … num_samples.
 
     Raises
     ------
     ValueError
         A boolean or no number, a fraction outside 0 … 1, or samples outside 0 … num_samples.
+
+    Examples
+    --------
+    >>> band_samples(0.1, 250), band_samples(0.29, 100), band_samples(7, 100), band_samples(None, 100)
+    (25, 29, 7, 100)
     """
     if window is None:
         return num_samples
@@ -227,54 +271,3 @@ def checked_leads(num_leads: int) -> int:
     if isinstance(num_leads, bool) or not isinstance(num_leads, (int, np.integer)) or num_leads < 1:
         raise ValueError(f"num_leads={num_leads!r}: give a whole number of at least 1")
     return int(num_leads)
-
-
-def checked_k(k: int, num_signals: int) -> int:
-    """Take how many neighbours are asked for.
-
-    Raises
-    ------
-    ValueError
-        No whole number in 1 … num_signals.
-    """
-    if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or not 1 <= k <= num_signals:
-        raise ValueError(f"k={k!r}: give a whole number in 1 … {num_signals}, the size of the archive")
-    return int(k)
-
-
-def checked_components(components: int) -> int:
-    """Take a number of principal directions.
-
-    Raises
-    ------
-    ValueError
-        No whole number of at least 0.
-    """
-    if isinstance(components, bool) or not isinstance(components, (int, np.integer)) or components < 0:
-        raise ValueError(f"components={components!r}: give a whole number of at least 0")
-    return int(components)
-
-
-def checked_exclude(exclude: Exclude | None, num_queries: int, num_signals: int) -> Excluded:
-    """Give the function that tells for some queries and some signals who may not meet whom.
-
-    Raises
-    ------
-    ValueError
-        Neither a mask bool [query, signal] nor two lists of labels.
-    """
-    if exclude is None:
-        return lambda rows, columns: np.zeros((rows.stop - rows.start, columns.stop - columns.start), np.bool_)
-    if isinstance(exclude, tuple):
-        labels = [as_array(part, "exclude", "of labels") for part in exclude]
-        if [part.shape for part in labels] != [(num_queries,), (num_signals,)] or any(
-            part.dtype.kind not in "iu" for part in labels
-        ):
-            raise ValueError(f"exclude: a pair has to be whole numbers, int [{num_queries}] and int [{num_signals}]")
-        return lambda rows, columns: labels[0][rows, None] == labels[1][None, columns]
-    mask = as_array(exclude, "exclude", f"bool [{num_queries}, {num_signals}]")
-    if mask.shape != (num_queries, num_signals) or mask.dtype != np.bool_:
-        raise ValueError(
-            f"exclude has shape {mask.shape} and dtype {mask.dtype}; expected bool [{num_queries}, {num_signals}]"
-        )
-    return lambda rows, columns: mask[rows, columns]

@@ -10,10 +10,11 @@ from pydantic import Field, field_validator
 
 from hemometric.config import Config
 from hemometric.distances import across_leads, archive_search, dtw, pointwise
-from hemometric.distances.checks import Exclude, Form, Metric, Window, checked_signals
+from hemometric.distances.checks import Form, Metric, Window, checked_block
 from hemometric.distances.engine import warm_up, warm_up_pairs
 from hemometric.distances.placement import is_on_device
 from hemometric.distances.schedule import Int64
+from hemometric.distances.search_checks import Exclude
 from hemometric.ecg import Float32
 
 
@@ -41,6 +42,14 @@ class Dtw:
     """`dtw.pairwise` and its siblings at a given band and metric.
 
     A config does not know how long the signals will be: samples beyond their length are no band.
+
+    Attributes
+    ----------
+    window : float, int or None
+        Half-width of the band: a fraction of the samples, samples, or no band.
+    metric : {"dependent", "independent"}
+    form : {"difference", "gemm"}
+        Of `pairwise`, `cross` and `half_rows`.
     """
 
     window: Window = None
@@ -90,14 +99,21 @@ class Dtw:
         if isinstance(self.window, bool) or not isinstance(self.window, int):
             return self.window
         shape: tuple[int, ...] = (
-            getattr(signals, "shape", ()) if is_on_device(signals) else checked_signals(signals, name).shape
+            getattr(signals, "shape", ()) if is_on_device(signals) else checked_block(signals, name).shape
         )
         return min([self.window, *shape[2:]])
 
 
 @dataclass(frozen=True)
 class Pointwise:
-    """`pointwise.pairwise` and its siblings at a given cost."""
+    """`pointwise.pairwise` and its siblings at a given cost.
+
+    Attributes
+    ----------
+    cost : callable
+        From a query [lead, sample] and others [other, lead, sample], float32 mV, to distances float32 [other]:
+        `squared_euclidean`, `mean_absolute`, or one of your own.
+    """
 
     cost: pointwise.Cost
 
@@ -189,3 +205,4 @@ class DtwAcrossLeadsDistance(Config):
 DistanceConfig = Annotated[
     DtwDistance | EuclideanDistance | MeanAbsoluteDistance | DtwAcrossLeadsDistance, Field(discriminator="kind")
 ]
+"""A distance as a config names it, by `kind`; ``build()`` gives the `Distance`."""

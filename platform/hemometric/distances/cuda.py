@@ -24,6 +24,7 @@ from hemometric.distances.checks import (
     checked_form,
     checked_metric,
     checked_rows,
+    warn_if_swapped,
 )
 from hemometric.distances.cuda_kernel import (
     FEWEST_BLOCKS,
@@ -228,7 +229,13 @@ def on_host(array: Any) -> Any:
 
 
 def checked_on_device(signals: Any, name: str) -> Any:
-    """Take a device array [signal, lead, sample] of finite float32; the checks of `checks.checked_signals`."""
+    """Take a device array [signal, lead, sample] of finite float32; checks and warning of `checks.checked_signals`."""
+    array = _checked(signals, name)
+    warn_if_swapped(tuple(array.shape), name)
+    return array
+
+
+def _checked(signals: Any, name: str) -> Any:
     array = as_device_array(signals)
     if array.dtype != np.float32:
         raise ValueError(f"{name} has dtype {array.dtype}; give float32 on a device")
@@ -248,7 +255,7 @@ def checked_on_device(signals: Any, name: str) -> Any:
 def checked_pair_on_device(queries: Any, others: Any, name: str, other_name: str) -> None:
     """Check two sets of signals that meet."""
     first = checked_on_device(queries, name)
-    second = first if others is queries else checked_on_device(others, other_name)
+    second = first if others is queries else _checked(others, other_name)
     if tuple(first.shape[1:]) != tuple(second.shape[1:]):
         raise ValueError(
             f"{name} and {other_name} differ: {first.shape[1]} leads of {first.shape[2]} samples against "

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numba import cuda
 
-from hemometric.distances.checks import Metric, Window, checked_components, checked_exclude, checked_k
+from hemometric.distances.checks import Metric, Window
 from hemometric.distances.cuda import Comparison, Laid, as_device_array, checked_pair_on_device, on_host
+from hemometric.distances.search_checks import checked_components, checked_exclude, checked_k
 
 QUERIES_OF_BLOCK = 512
 PAIRS_OF_BLOCK = 1 << 22
@@ -39,7 +40,7 @@ def nearest(
     queries : device float32 [query, lead, sample] mV
     archive : device float32 [signal, lead, sample] mV
     exclude : optional
-        As there, on the host or the device.
+        As there, on the host or the device (labels that are strings: on the host).
     components : int
         Checked, and not used.
 

@@ -24,7 +24,7 @@ from hemometric.distances.checks import (
 )
 from hemometric.distances.engine import run, run_pairs
 from hemometric.distances.placement import lie_on_device, only_on_host
-from hemometric.distances.schedule import circulant, rectangle
+from hemometric.distances.schedule import Int64, circulant, rectangle
 from hemometric.distances.workers import num_threads
 from hemometric.ecg import Float32
 
@@ -74,6 +74,18 @@ def pairwise(
         An argument is out of range, or `signals` is not a finite array of that shape; the message names it. Some
         arguments are on a CUDA device and some are not.
 
+    Warns
+    -----
+    UserWarning
+        More than 32 leads, and more than samples: [signal, sample, lead] was given, it seems.
+
+    References
+    ----------
+    Sakoe and Chiba 1978: Dynamic programming algorithm optimization for spoken word recognition. IEEE Transactions on
+    Acoustics, Speech, and Signal Processing 26(1).
+    Shokoohi-Yekta et al. 2017: Generalizing DTW to the multi-dimensional case requires an adaptive approach. Data
+    Mining and Knowledge Discovery 31(1).
+
     Examples
     --------
     >>> import numpy as np
@@ -86,8 +98,7 @@ def pairwise(
         found: Float32 = _cuda(threads).pairwise(signals, window=window, metric=metric, form=form)
         return found
     checked = checked_signals(signals, "signals")
-    every = np.arange(len(checked))
-    half = half_rows(checked, every, window=window, metric=metric, form=form, threads=threads)
+    half = _half_rows(checked, np.arange(len(checked)), window, metric, form, threads)
     return half + half.T
 
 
@@ -107,6 +118,8 @@ def cross(
     queries : float32 [query, lead, sample] mV
     others : float32 [other, lead, sample] mV
         Of the same leads and length.
+    window, metric, form, threads
+        As for `pairwise`.
 
     Returns
     -------
@@ -155,6 +168,8 @@ def half_rows(
         The whole batch.
     rows : int64 [row]
         Positions of the signals whose shares are wanted; for signals on a device, on either side.
+    window, metric, form, threads
+        As for `pairwise`.
 
     Returns
     -------
@@ -171,17 +186,7 @@ def half_rows(
         return found
     only_on_host(rows=rows)
     checked = checked_signals(signals, "signals")
-    owners = checked_rows(rows, len(checked))
-    return run(
-        checked,
-        checked,
-        lambda lanes: circulant(len(checked), owners, lanes),
-        len(owners),
-        window=band_samples(window, checked.shape[2]),
-        metric=checked_metric(metric),
-        form=checked_form(form),
-        threads=threads,
-    )
+    return _half_rows(checked, checked_rows(rows, len(checked)), window, metric, form, threads)
 
 
 def refine(
@@ -205,6 +210,8 @@ def refine(
         signals on a device, on either side.
     others : float32 [other, lead, sample] mV, optional
         Of the same leads and length.
+    window, metric, threads
+        As for `pairwise`. The local cost is in the difference form always.
 
     Returns
     -------
@@ -214,7 +221,11 @@ def refine(
     Raises
     ------
     ValueError
-        As `pairwise`, or a candidate is not a position.
+        As `pairwise`; signals and others differ in leads or samples, or a candidate is not a position.
+
+    Notes
+    -----
+    References are those of `pairwise`. Time and memory grow with the candidates, not with all pairs.
 
     Examples
     --------
@@ -246,6 +257,22 @@ def refine(
         threads=threads,
     )
     return found
+
+
+def _half_rows(
+    signals: Float32, owners: Int64, window: Window, metric: Metric, form: Form, threads: int | None
+) -> Float32:
+    """Do as `half_rows` does, of signals and positions that were checked."""
+    return run(
+        signals,
+        signals,
+        lambda lanes: circulant(len(signals), owners, lanes),
+        len(owners),
+        window=band_samples(window, signals.shape[2]),
+        metric=checked_metric(metric),
+        form=checked_form(form),
+        threads=threads,
+    )
 
 
 def _cuda(threads: int | None) -> ModuleType:

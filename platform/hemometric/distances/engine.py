@@ -62,10 +62,18 @@ class Kernel(Protocol):
 
 
 def warm_up(num_leads: int, metric: Metric = "dependent", form: Form = "difference") -> None:
-    """Compile now what signals with `num_leads` leads will need, rather than within the first step.
+    """Compile now what `pairwise`, `cross` and `half_rows` will need, rather than within the first step.
 
     Call it in a worker's set-up, with ``NUMBA_CACHE_DIR`` on a disk of the node: seconds the first time on a machine,
-    under one second with the cache.
+    under one second with the cache. `refine`, `nearest` and `search` have a kernel more: `warm_up_pairs`.
+
+    Parameters
+    ----------
+    num_leads : int
+        Of the signals as they will be given: 8 after `reduced_leads`. One kernel serves one number of leads, and
+        signals of any length; with ``independent`` all numbers of leads share one.
+    metric, form
+        As for `pairwise`, and as they will be given.
 
     Raises
     ------
@@ -77,7 +85,24 @@ def warm_up(num_leads: int, metric: Metric = "dependent", form: Form = "differen
 
 
 def warm_up_pairs(num_leads: int, metric: Metric = "dependent") -> None:
-    """Compile now what `refine` and `nearest` will need; see `warm_up`."""
+    """Compile now what `refine`, `nearest` and `search` will need, rather than within the first step; see `warm_up`.
+
+    What `warm_up` compiles in the difference form is compiled too. A search also compares all pairs by its bound, on a
+    few lines in place of the leads: of `nearest` with ``components=3``, these are ``warm_up(4)``. With ``independent``,
+    all share the kernel of one lead.
+
+    Parameters
+    ----------
+    num_leads : int
+        Of the signals as they will be given: 8 after `reduced_leads`.
+    metric : {"dependent", "independent"}
+        As for `pairwise`.
+
+    Raises
+    ------
+    ValueError
+        `num_leads` is no whole number of at least 1, or `metric` is unknown.
+    """
     leads = checked_leads(num_leads)
     pairs_kernel_for(1 if checked_metric(metric) == "independent" else leads)
 

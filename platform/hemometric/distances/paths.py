@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from hemometric.distances.checks import Window, band_samples, checked_two
+from hemometric.distances.checks import Window, band_samples, checked_block, must_fit, warn_if_swapped
+from hemometric.distances.placement import is_on_device
 from hemometric.distances.schedule import Int64
+from hemometric.ecg import Float32
 
 _BACK = ((-1, -1), (-1, 0), (0, -1))
 """Where the cheapest path to a cell comes from, by the number that the kernel writes there."""
@@ -59,7 +61,7 @@ def path(query: npt.ArrayLike, other: npt.ArrayLike, *, window: Window = None) -
     >>> path(beat, late, window=0).tolist()
     [[0, 0], [1, 1], [2, 2], [3, 3], [4, 4]]
     """
-    first, second = checked_two(query, other, "query", "other")
+    first, second = _checked(query, other)
     num_samples = first.shape[1]
     band = min(band_samples(window, num_samples), num_samples - 1)
     moves = np.empty((num_samples, min(2 * band + 1, num_samples)), np.uint8)
@@ -73,6 +75,23 @@ def path(query: npt.ArrayLike, other: npt.ArrayLike, *, window: Window = None) -
         i, j = i + back, j + aside
         steps.append((i, j))
     return np.array(steps[::-1], np.int64)
+
+
+def _checked(query: npt.ArrayLike, other: npt.ArrayLike) -> tuple[Float32, Float32]:
+    """Check two single signals that meet, as C-contiguous float32 [lead, sample]."""
+    for signal, its_name in ((query, "query"), (other, "other")):
+        if is_on_device(signal):
+            raise ValueError(f"{its_name}: on a CUDA device, where no path is computed; bring it to the host")
+        try:
+            shape = np.shape(signal)
+        except ValueError:
+            raise ValueError(f"{its_name}: leads differ in length; give one array [lead, sample]") from None
+        if len(shape) != 2 or 0 in shape:
+            raise ValueError(f"{its_name} has shape {shape}; expected [lead, sample] with at least one of each")
+    first, second = checked_block(np.asarray(query)[None], "query"), checked_block(np.asarray(other)[None], "other")
+    must_fit(first, second, "query", "other")
+    warn_if_swapped(first.shape[1:], "query")
+    return first[0], second[0]
 
 
 def _first_column(i: int, window: int, num_samples: int, width: int) -> int:

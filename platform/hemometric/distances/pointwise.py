@@ -20,14 +20,64 @@ _RUN = 32
 
 
 def squared_euclidean(query: Float32, others: Float32) -> Float32:
-    """Sum squared differences over leads and samples: DTW with a band of 0."""
+    """Sum squared differences over leads and samples: DTW with a band of 0.
+
+    Parameters
+    ----------
+    query : float32 [lead, sample] mV
+    others : float32 [other, lead, sample] mV
+        Overwritten: give a copy of what is still wanted. Nothing is checked or converted; `Pointwise` checks, and
+        computes all pairs.
+
+    Returns
+    -------
+    float32 [other] mV^2
+        Squared Euclidean distances, without a root; infinite beyond float32, which `Pointwise` refuses.
+
+    Raises
+    ------
+    ValueError
+        Of numpy: the shapes do not go together.
+
+    Examples
+    --------
+    >>> others = np.zeros((2, 1, 4), np.float32)
+    >>> others[1] = 3.0
+    >>> squared_euclidean(np.ones((1, 4), np.float32), others)
+    array([ 4., 16.], dtype=float32)
+    """
     others -= query
     total: Float32 = np.square(others, out=others).reshape(len(others), -1).sum(axis=1)
     return total
 
 
 def mean_absolute(query: Float32, others: Float32) -> Float32:
-    """Average absolute differences over leads and samples."""
+    """Average absolute differences over leads and samples.
+
+    Parameters
+    ----------
+    query : float32 [lead, sample] mV
+    others : float32 [other, lead, sample] mV
+        Overwritten: give a copy of what is still wanted. Nothing is checked or converted; `Pointwise` checks, and
+        computes all pairs.
+
+    Returns
+    -------
+    float32 [other] mV
+        Mean absolute differences.
+
+    Raises
+    ------
+    ValueError
+        Of numpy: the shapes do not go together.
+
+    Examples
+    --------
+    >>> others = np.zeros((2, 1, 4), np.float32)
+    >>> others[1] = 3.0
+    >>> mean_absolute(np.ones((1, 4), np.float32), others)
+    array([1., 2.], dtype=float32)
+    """
     others -= query
     mean: Float32 = np.abs(others, out=others).reshape(len(others), -1).mean(axis=1)
     return mean
@@ -55,7 +105,7 @@ def pairwise(signals: npt.ArrayLike, cost: Cost, *, threads: int | None = None) 
         An argument is out of range, or `signals` is not a finite array of that shape.
     """
     checked = checked_signals(signals, "signals")
-    half = half_rows(checked, np.arange(len(checked)), cost, threads=threads)
+    half = _half_rows(checked, np.arange(len(checked)), cost, threads)
     return half + half.T
 
 
@@ -68,8 +118,7 @@ def cross(queries: npt.ArrayLike, others: npt.ArrayLike, cost: Cost, *, threads:
 def half_rows(signals: npt.ArrayLike, rows: npt.ArrayLike, cost: Cost, *, threads: int | None = None) -> Float32:
     """Compute the pairs that belong to some signals of a batch, float32 [row, signal]; see `dtw.half_rows`."""
     checked = checked_signals(signals, "signals")
-    owners = checked_rows(rows, len(checked))
-    return _run(checked, checked, circulant(len(checked), owners, _RUN), len(owners), cost, threads)
+    return _half_rows(checked, checked_rows(rows, len(checked)), cost, threads)
 
 
 def refine(signals: npt.ArrayLike, candidates: npt.ArrayLike, cost: Cost, *, threads: int | None = None) -> Float32:
@@ -88,6 +137,10 @@ def refine(signals: npt.ArrayLike, candidates: npt.ArrayLike, cost: Cost, *, thr
 
     share(np.arange(len(checked)), work, threads=num_threads(threads), tasks_per_turn=8)
     return _within_float32(out, wanted >= 0)
+
+
+def _half_rows(signals: Float32, owners: Int64, cost: Cost, threads: int | None) -> Float32:
+    return _run(signals, signals, circulant(len(signals), owners, _RUN), len(owners), cost, threads)
 
 
 def _run(queries: Float32, others: Float32, tasks: Int64, num_rows: int, cost: Cost, threads: int | None) -> Float32:

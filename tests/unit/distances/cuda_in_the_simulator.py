@@ -3,6 +3,8 @@
 The simulator runs every CUDA thread as a thread of Python: sizes are tiny, and there are few threads.
 """
 
+import warnings
+
 import numpy as np
 from numba import cuda
 
@@ -121,8 +123,27 @@ def searches(rng: np.random.Generator) -> None:
                 assert np.array_equal(found.positions.copy_to_host(), expected.positions)
                 equal(found.distances, expected.distances)
                 assert (found.num_pairs, found.num_computed) == (expected.num_pairs, expected.num_computed)
+    names = [np.array(list("ABCDEFG"))[part] for part in labels]
+    expected = nearest(queries, archive, 3, exclude=labels)[0]
+    for pair in (tuple(names), tuple(part.tolist() for part in names), (there(labels[0]), labels[1].tolist())):
+        assert np.array_equal(nearest(there(queries), there(archive), 3, exclude=pair)[0].copy_to_host(), expected)
     positions, _ = nearest(there(queries), there(archive), 1, metric="independent")
     assert positions.copy_to_host().tolist() == nearest(queries, archive, 1, metric="independent")[0].tolist()
+
+
+def swapped(rng: np.random.Generator) -> None:
+    x = there(rng.standard_normal((2, 34, 3)).astype(np.float32))
+    for call in (
+        lambda: pairwise(x),
+        lambda: half_rows(x, [0]),
+        lambda: cross(x, there(x.copy_to_host())),
+        lambda: nearest(x, there(x.copy_to_host()), 1),
+    ):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            call()
+        (warning,) = [one for one in caught if issubclass(one.category, UserWarning) and "leads" in str(one.message)]
+        assert "has shape (2, 34, 3), which is 34 leads of 3 samples" in str(warning.message)
 
 
 def refusals(x: np.ndarray, y: np.ndarray) -> None:
@@ -169,6 +190,7 @@ def main() -> None:
     some_pairs(x, y)
     searches(rng)
     refusals(x, y)
+    swapped(rng)
     assert not placement.is_on_device(x)
     print("equal")
 

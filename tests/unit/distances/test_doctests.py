@@ -11,7 +11,7 @@ import pytest
 import hemometric.distances as room
 
 MODULES = [module.name for module in pkgutil.iter_modules(room.__path__)]
-WITH_EXAMPLES = {"across_leads", "archive_search", "checks", "dtw", "independent_leads", "paths"}
+WITH_EXAMPLES = {"across_leads", "archive_search", "checks", "dtw", "independent_leads", "paths", "pointwise"}
 
 
 @pytest.mark.parametrize("name", MODULES)

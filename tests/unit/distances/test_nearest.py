@@ -86,6 +86,36 @@ def test_excluded_signals_are_never_found(small_blocks, exclude, noise):
     assert nothing.num_pairs == nothing.num_computed == nothing.pruned_share == 0
 
 
+NUMBERS = np.arange(90) % 3
+NAMES = np.array(["Ada", "Ben", "Cleo the second"])[NUMBERS]
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        (NAMES, NAMES),
+        (NAMES.tolist(), NAMES),
+        (NAMES.astype(object), NAMES.tolist()),
+        (NAMES, tuple(NAMES)),
+        (NUMBERS.tolist(), NUMBERS.astype(np.uint8)),
+        (NUMBERS.astype(object), NUMBERS),
+        (NUMBERS + 2**53, NUMBERS.astype(np.uint64) + 2**53),  # as floats, all would be two
+        ([2**70 + number for number in NUMBERS.tolist()], [2**70 + number for number in NUMBERS.tolist()]),
+    ],
+    ids=lambda pair: f"{type(pair[0]).__name__} {type(pair[1]).__name__} of {type(pair[1][0]).__name__}",
+)
+def test_labels_may_be_names_or_numbers(small_blocks, labels, noise):
+    signals = noise(90, 8, 20)
+    mask = NUMBERS[:, None] == NUMBERS
+    assert same(nearest(signals, signals, 4, exclude=labels), brute(signals, signals, 4, mask))
+
+
+def test_a_name_of_one_side_alone_keeps_nobody_apart(noise):
+    signals = noise(3, 8, 20)
+    found = nearest(signals[:1], signals, 3, exclude=(["Ada"], ["Ben", "Ada ", "ada"]))
+    assert same(found, brute(signals[:1], signals, 3))
+
+
 def test_an_archive_may_be_mapped_from_a_file(small_blocks, tmp_path, noise):
     archive, queries = noise(130, 8, 20), noise(3, 8, 20, seed=1)
     np.save(tmp_path / "archive.npy", archive)
@@ -161,7 +191,14 @@ def test_one_lead_and_no_more_leads_than_lines_are_computed_all(noise):
         ({"exclude": np.zeros((5, 5))}, "exclude"),
         ({"exclude": (range(5), range(4))}, "exclude"),
         ({"exclude": (range(5),)}, "exclude"),
-        ({"exclude": (np.zeros(5), np.zeros(5))}, "exclude"),
+        ({"exclude": (np.zeros(5), np.zeros(5))}, "exclude: a pair .* these are float64"),
+        ({"exclude": (list("abcde"), range(5))}, "exclude: a pair .* these are strings .* and whole numbers"),
+        ({"exclude": (["a", "b", 3, "d", "e"], list("abcde"))}, "exclude: a pair .* objects of int, str"),
+        ({"exclude": (np.array(["a", "b", np.nan, "d", "e"], object), list("abcde"))}, "exclude: a pair .* float, str"),
+        ({"exclude": (list("abcd"), list("abcde"))}, r"exclude: a pair .* strings \[4\]"),
+        ({"exclude": ([True] * 5, [False] * 5)}, "exclude: a pair .* bool"),
+        ({"exclude": (None, list("abcde"))}, "exclude: a pair .* NoneType"),
+        ({"exclude": (5, 5)}, "exclude: a pair"),
         ({"queries": np.zeros((5, 10))}, "queries"),
         ({"queries": np.full((5, 2, 10), np.nan)}, "queries"),
         ({"archive": np.zeros((5, 10))}, "archive"),
