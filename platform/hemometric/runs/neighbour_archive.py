@@ -6,14 +6,12 @@ it is done. Memory holds a few hundred recordings at a time, however many there 
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +21,7 @@ from hemometric.corpus.files import make_folder, need_room, replacing, write_byt
 from hemometric.ecg import Float32, Rejected
 from hemometric.errors import DataRejectedError, IntegrityError
 from hemometric.mining.compared import ComparedConfig, comparable
+from hemometric.runs.mapped_files import loaded, make_mapped, reading
 from hemometric.waveform import Preparation, prepare
 
 MAIN = "main"
@@ -103,8 +102,9 @@ class Archive:
 
     def blocks(self, num: int) -> tuple[Block, ...]:
         """Cut the recordings into blocks of `num`."""
-        firsts = range(0, self.num_recordings, num)
-        return tuple(Block(first, min(first + num, self.num_recordings)) for first in firsts)
+        return tuple(
+            Block(first, min(first + num, self.num_recordings)) for first in range(0, self.num_recordings, num)
+        )
 
 
 def stages_of(
@@ -140,10 +140,8 @@ def stages_of(
     taken = sum(512 * path.stat().st_blocks for path in folder.glob("*.npy"))
     total = 8 * first_row * sum(num_leads * num_samples for num_leads, num_samples in shapes.values())
     need_room(folder, total - taken, "what is to be compared")
-    made: dict[Path, tuple[int, ...]] = {
-        folder / f"staged-{name}.npy": (first_row, *shape) for name, shape in shapes.items()
-    }
-    made[folder / USABLE] = (first_row,)
+    made: dict[Path, tuple[int, ...]] = {folder / USABLE: (first_row,)}
+    made.update((folder / f"staged-{name}.npy", (first_row, *shape)) for name, shape in shapes.items())
     missing = [path for path in made if not path.is_file()]
     for note in folder.glob("staged-*.json") if missing else ():
         note.unlink()  # of a file that is there no more
@@ -164,8 +162,8 @@ def stage_shard(stages: Stages, shard: Stage) -> int:
         return int(finished["num_rows"])
     corpus = open_corpus(stages.corpus)
     entry = next(found for found in corpus.manifest.shards if found.path == shard.path)
-    arrays = {name: _loaded(stages.folder / f"staged-{name}.npy", "r+") for name in stages.looks}
-    usable = _loaded(stages.folder / USABLE, "r+")
+    arrays = {name: loaded(stages.folder / f"staged-{name}.npy", "r+") for name in stages.looks}
+    usable = loaded(stages.folder / USABLE, "r+")
     left_out: Counter[str] = Counter()
     ids: list[str] = []
     rows: list[int] = []
@@ -220,7 +218,7 @@ def lay_archive(stages: Stages) -> Archive:
             raise IntegrityError(f"shard {shard.path} was not laid out; run the same command again")
         ids += note["recording_ids"]
         left_out.update(note["left_out"])
-    usable = _loaded(stages.folder / USABLE)
+    usable = loaded(stages.folder / USABLE)
     order = np.asarray([row for row in np.argsort(np.asarray(ids)) if usable[row]], dtype=np.int64)
     if len(order) < 2:
         why = ", ".join(f"{reason} {count}" for reason, count in sorted(left_out.items())) or "there are no more"
@@ -231,7 +229,7 @@ def lay_archive(stages: Stages) -> Archive:
             np.save(file, np.asarray(ids)[order])
         for name, shape in stages.shapes.items():
             _rearrange(stages.folder / f"staged-{name}.npy", laid_path(stages.folder, name), order, shape)
-        write_bytes(stages.folder / "laid", b"")
+        write_bytes(stages.folder / LAID, b"")
     for name in stages.looks:
         (stages.folder / f"staged-{name}.npy").unlink(missing_ok=True)
     return archive
@@ -244,51 +242,25 @@ def laid_path(folder: Path, name: str) -> Path:
 
 def read_look(folder: Path, name: str = MAIN) -> Float32:
     """Map a look: float32 [recording, lead, sample], rows in the order of recording ids."""
-    look: Float32 = _loaded(laid_path(folder, name), "r")
+    look: Float32 = loaded(laid_path(folder, name), "r")
     return look
 
 
 def read_ids(folder: Path) -> npt.NDArray[np.str_]:
     """Read the recording ids, sorted."""
-    ids: npt.NDArray[np.str_] = _loaded(folder / IDS)
+    ids: npt.NDArray[np.str_] = loaded(folder / IDS)
     return ids
 
 
-@contextlib.contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Name a file of the folder of work that cannot be read.
-
-    Raises
-    ------
-    IntegrityError
-        It is missing or damaged.
-    """
-    try:
-        yield
-    except (OSError, EOFError, ValueError) as error:
-        raise IntegrityError(
-            f"{path} is missing or damaged ({error}); remove {path.parent} and run the same command again"
-        ) from None
-
-
-def _loaded(path: Path, mode: Literal["r", "r+"] | None = None) -> Any:
-    with reading(path):
-        return np.load(path, mmap_mode=mode)
-
-
-def _make(path: Path, shape: tuple[int, ...], dtype: type = np.float32) -> None:
-    """Make a file of zeros that has its room: where a disk fills up under a mapped file, the process is killed."""
+def _make(path: Path, shape: tuple[int, ...], dtype: type) -> None:
     with replacing(path) as temporary:
-        np.lib.format.open_memmap(temporary, mode="w+", dtype=dtype, shape=shape)
-        if hasattr(os, "posix_fallocate"):
-            with temporary.open("r+b") as file:
-                os.posix_fallocate(file.fileno(), 0, temporary.stat().st_size)
+        make_mapped(temporary, shape, dtype)
 
 
 def _rearrange(source: Path, target: Path, order: npt.NDArray[np.int64], shape: tuple[int, int]) -> None:
-    staged = _loaded(source, "r")
+    staged = loaded(source, "r")
     with replacing(target) as temporary:
-        laid = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=(len(order), *shape))
+        laid = make_mapped(temporary, (len(order), *shape), np.float32)
         for first in range(0, len(order), _ROWS):
             laid[first : first + _ROWS] = staged[order[first : first + _ROWS]]
         laid.flush()
