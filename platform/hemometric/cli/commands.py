@@ -93,7 +93,8 @@ def inspect(
     corpus: Annotated[Path, typer.Argument(help="Folder of a corpus.")],
     draw: Annotated[str | None, typer.Option(help="Recording id, or 'first', to draw as a 12-lead page.")] = None,
     neighbours: Annotated[
-        Path | None, typer.Option(help="Output of hemometric neighbours: draw the nearest of the recording with it.")
+        Path | None,
+        typer.Option(help="Output of hemometric neighbours, or its table: draw the recording's nearest."),
     ] = None,
     out: Annotated[Path, typer.Option(help="PNG to write.")] = Path("ecg.png"),
     debug: Debug = False,

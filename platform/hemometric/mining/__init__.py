@@ -10,7 +10,7 @@ from hemometric.mining.batch_miner import BatchMiner, Fine
 from hemometric.mining.compared import Compared, ComparedConfig, MedianBeat, WholeRecord, comparable
 from hemometric.mining.configs import LabelMinerConfig, MinerConfig, MiningConfig, check_measure, measure_hash
 from hemometric.mining.hard_label_miner import SemihardMiner, SofthardMiner
-from hemometric.mining.hubs import MAX_HUB_SHARE, HubCounter
+from hemometric.mining.hubs import HUB_FRACTION, MAX_HUB_SHARE, HubCounter
 from hemometric.mining.kept_triplets import KeptTriplets, keep, read_triplets, write_triplets
 from hemometric.mining.label_miner import LabelMiner, NPairMiner
 from hemometric.mining.label_selection import LabelSelection, Triplets
@@ -30,6 +30,7 @@ from hemometric.mining.refinement import RefineConfig
 from hemometric.mining.tally import MiningTally
 
 __all__ = [
+    "HUB_FRACTION",
     "MAX_HUB_SHARE",
     "Ahead",
     "BatchMiner",

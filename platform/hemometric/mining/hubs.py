@@ -11,6 +11,9 @@ from hemometric.mining.mined import Mined
 
 _log = logging.getLogger(__name__)
 
+HUB_FRACTION = 0.05
+"""The most used recordings, of all."""
+
 MAX_HUB_SHARE = 0.5
 """Above it, what is learnt is learnt of a few recordings."""
 
@@ -38,7 +41,11 @@ class HubCounter:
     """
 
     def __init__(
-        self, fraction: float = 0.05, limit: float = MAX_HUB_SHARE, min_draws: int = 500, max_recordings: int = 200_000
+        self,
+        fraction: float = HUB_FRACTION,
+        limit: float = MAX_HUB_SHARE,
+        min_draws: int = 500,
+        max_recordings: int = 200_000,
     ) -> None:
         self.fraction = fraction
         self.limit = limit

@@ -35,7 +35,7 @@ def inspect_corpus(path: Path, *, draw: str | None, out: Path, neighbours: Path 
     draw : str or None
         A recording id, the beginning of one, or ``first``.
     neighbours : Path, optional
-        Folder of a neighbour graph of this corpus: the recording is drawn with its nearest instead.
+        Folder of a neighbour graph of this corpus, or its table: the recording is drawn with its nearest instead.
     out : Path
         PNG, PDF or SVG to write.
 

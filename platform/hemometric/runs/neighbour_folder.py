@@ -27,12 +27,15 @@ class GraphFolder:
     path : Path
     num_recordings : int
         That were compared.
+    num_candidates : int or None
+        Candidates of each; None where all others were, or it is not known.
     preparation, compared, distance : config
         What its distances are of.
     """
 
     path: Path
     num_recordings: int
+    num_candidates: int | None
     preparation: Preparation
     compared: ComparedConfig
     distance: DistanceConfig
@@ -60,6 +63,11 @@ class GraphFolder:
 def open_graph(folder: Path, corpus: Corpus) -> GraphFolder:
     """Open a finished graph of a corpus.
 
+    Parameters
+    ----------
+    folder : Path
+        That holds it, or its table in there.
+
     Raises
     ------
     UsageError
@@ -68,6 +76,8 @@ def open_graph(folder: Path, corpus: Corpus) -> GraphFolder:
         Its table or its summary is damaged.
     """
     with usable(folder, "neighbours", to="read"):
+        if folder.name == TABLE and not folder.is_dir():
+            folder = folder.parent
         is_there = (folder / "_SUCCESS").is_file() and (folder / TABLE).is_file()
     if not is_there:
         raise UsageError(f"neighbours: {folder} is no finished output of `hemometric neighbours`")
@@ -84,4 +94,11 @@ def open_graph(folder: Path, corpus: Corpus) -> GraphFolder:
             f"neighbours: {folder} does not say what it compared, as graphs of earlier versions do not; remove it and "
             "build it again with `hemometric neighbours`"
         )
-    return GraphFolder(folder, summary.num_recordings, summary.preparation, summary.compared, summary.distance)
+    return GraphFolder(
+        folder,
+        summary.num_recordings,
+        summary.num_candidates,
+        summary.preparation,
+        summary.compared,
+        summary.distance,
+    )

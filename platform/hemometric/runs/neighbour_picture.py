@@ -23,6 +23,7 @@ SHOWN_S = 3.0
 
 DPI = 150.0
 _NUM_DIGITS = 8
+_PLACES = 4
 _DOT = "\u2003·\u2003"
 
 
@@ -50,12 +51,13 @@ def draw_neighbours(corpus: Corpus, graph: GraphFolder, recording_id: str, out: 
     is_beat = isinstance(compared, MedianBeat)
     before = round(compared.before_s * compared.rate_hz) if isinstance(compared, MedianBeat) else 0
     num_shown = shown.shape[2] if is_beat else min(shown.shape[2], round(SHOWN_S * compared.rate_hz))
+    among = "" if graph.num_candidates is None else f"among {graph.num_candidates} candidates "
     figure = neighbours_figure(
         shown[:, :, :num_shown],
         compared.rate_hz,
         leads,
         [f"recording {_short(recording_id)}", *_legend(graph, drawn)],
-        title=f"Recording {_short(recording_id)} and its {len(drawn)} nearest of {graph.num_recordings - 1}",
+        title=f"Recording {_short(recording_id)} and its {len(drawn)} nearest {among}of {graph.num_recordings - 1}",
         note=_DOT.join(_words(graph)),
         start_s=-before / compared.rate_hz,
         time="time from QRS" if is_beat else "time",
@@ -134,7 +136,7 @@ def _legend(graph: GraphFolder, drawn: Sequence[tuple[str, float]]) -> list[str]
 def _distance(graph: GraphFolder, distance: float) -> str:
     power = "" if graph.distance.kind == "mean_absolute" else "²"
     unit = f" mV{power}" if graph.compared.gain == "none" else ""
-    digits = np.format_float_positional(distance, precision=3, unique=False, fractional=False).removesuffix(".")
+    digits = np.format_float_positional(distance, precision=_PLACES, unique=False, fractional=False).removesuffix(".")
     return f"{digits}{unit}"
 
 

@@ -23,16 +23,19 @@ from hemometric.corpus import Corpus, Split, open_corpus
 from hemometric.corpus.files import replacing, sha256_of, usable, write_bytes
 from hemometric.distances import DistanceConfig, DtwDistance
 from hemometric.errors import IntegrityError
-from hemometric.mining import check_measure, measure_hash
+from hemometric.mining import HUB_FRACTION, check_measure, measure_hash
 from hemometric.mining.compared import ComparedConfig, WholeRecord
 from hemometric.runs.base import Workers
 from hemometric.runs.folder import claimed_folder
 from hemometric.runs.ingest import Map
-from hemometric.runs.neighbour_archive import Archive, Block, lay_archive, reading, stage_shard, stages_of
+from hemometric.runs.mapped_files import reading
+from hemometric.runs.neighbour_archive import Archive, Block, lay_archive, read_ids, stage_shard, stages_of
 from hemometric.runs.neighbour_search import SCHEMA, CandidatesConfig, ExactCandidates, Search, block_path, search_block
+from hemometric.runs.neighbour_uses import NeighbourUses
 from hemometric.runs.pace import Pace
 from hemometric.runs.records import read_record
-from hemometric.runs.shapes import GraphSummary
+from hemometric.runs.shapes import GraphCandidates, GraphSummary
+from hemometric.runs.words import counted
 from hemometric.waveform import Preparation
 
 TABLE = "neighbours.parquet"
@@ -41,6 +44,10 @@ TABLE = "neighbours.parquet"
 
 class NeighboursRun(Workers):
     """One neighbour graph.
+
+    A recording's nearest may be another one of the same patient. That is right for positives and wrong for a study of
+    nearest neighbours, in which a patient would tell of herself: `hemometric.distances.nearest(..., exclude=...)`
+    leaves out pairs of one patient.
 
     Attributes
     ----------
@@ -72,8 +79,9 @@ class NeighboursRun(Workers):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> NeighboursRun:
-        for compared in (self.compared, *self.candidates.looks().values()):
-            check_measure(compared, self.distance)
+        check_measure(self.compared, self.distance)
+        for compared in self.candidates.looks().values():
+            check_measure(compared, self.distance, "candidates.compared")
         if not isinstance(self.candidates, ExactCandidates) and self.candidates.num < self.k:
             raise ValueError(f"candidates.num is {self.candidates.num}, fewer than the k = {self.k} that are kept")
         return self
@@ -130,10 +138,20 @@ def neighbours(config: NeighboursRun, open_map: OpenMap) -> list[str]:
 def finished_lines(out: Path) -> list[str]:
     """Say what a finished graph holds."""
     summary = read_record(out / "_summary.json", GraphSummary, remove=out)
-    lines = [f"{summary.num_rows} neighbours of {summary.num_recordings} recordings"]
+    among = "" if summary.candidates is None else ", exact"
+    if (num := summary.num_candidates) is not None:
+        among = f", nearest among {counted(num, 'candidate')} each"
+    lines = [f"{summary.num_rows} neighbours of {summary.num_recordings} recordings{among}"]
+    if summary.k > summary.num_others:
+        lines.append(f"k is {summary.k}, but there are only {counted(summary.num_others, 'other')}")
     if summary.left_out:
         reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(summary.left_out.items()))
         lines.append(f"left out: {reasons}")
+    if summary.hub_share is not None and summary.num_unused is not None:
+        lines.append(
+            f"hubs: the most used {HUB_FRACTION:.0%} of recordings are {summary.hub_share:.0%} of all neighbours; "
+            f"nobody's neighbour: {counted(summary.num_unused, 'recording')}".replace("%", " %")
+        )
     return [*lines, f"neighbours: {out / TABLE}"]
 
 
@@ -178,7 +196,7 @@ def _laid(config: NeighboursRun, corpus: Corpus, folder: Path, mapped: Map) -> A
 
 
 def _conclude(config: NeighboursRun, corpus: Corpus, archive: Archive, blocks: Sequence[Block], identity: str) -> None:
-    num_rows = 0
+    num_rows, uses = 0, NeighbourUses(read_ids(archive.folder))
     with replacing(config.out / TABLE) as temporary:
         schema = SCHEMA.with_metadata(
             {"hemometric.params_hash": _params_hash(config), "hemometric.manifest_hash": corpus.hash}
@@ -190,7 +208,10 @@ def _conclude(config: NeighboursRun, corpus: Corpus, archive: Archive, blocks: S
                     table = pq.read_table(path, page_checksum_verification=True)
                 writer.write_table(table.replace_schema_metadata(schema.metadata))
                 num_rows += table.num_rows
+                uses.add(table["neighbour_id"])
         digest = sha256_of(temporary)
+    candidates = config.candidates
+    num_candidates = None if isinstance(candidates, ExactCandidates) else candidates.num
     summary = {
         "identity": identity,
         "params_hash": _params_hash(config),
@@ -199,6 +220,9 @@ def _conclude(config: NeighboursRun, corpus: Corpus, archive: Archive, blocks: S
         "num_rows": num_rows,
         "left_out": dict(archive.left_out),
         "k": config.k,
+        "candidates": GraphCandidates(kind=candidates.kind, num=num_candidates).model_dump(),
+        "hub_share": uses.hub_share(),
+        "num_unused": uses.num_unused(),
         "preparation": config.preparation.model_dump(mode="json"),
         "compared": config.compared.model_dump(mode="json"),
         "distance": config.distance.model_dump(mode="json"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -124,11 +124,36 @@ class Letter(Shape):
     sentence: str
 
 
+class GraphCandidates(Shape):
+    """Among whom the neighbours of a graph were sought.
+
+    Attributes
+    ----------
+    num : int or None
+        Candidates of each recording; None where everyone was one.
+    """
+
+    kind: Literal["exact", "coarse", "embeddings"]
+    num: Count | None
+
+    @model_validator(mode="after")
+    def _kind_has_num(self) -> Self:
+        if (self.kind == "exact") != (self.num is None):
+            raise ValueError("num is there unless the search was exact")
+        return self
+
+
 class GraphSummary(Shape):
     """``_summary.json`` of a neighbour graph.
 
     Attributes
     ----------
+    candidates : GraphCandidates or None
+        None in the graphs of versions that did not write it.
+    hub_share : float or None
+        Share of all neighbours that the most used recordings are; see `NeighbourUses`. None as for `candidates`.
+    num_unused : int or None
+        Recordings that are nobody's neighbour. None as for `candidates`.
     preparation, compared, distance : config, or None
         What the distances are of; None in the graphs of versions that did not write them.
     """
@@ -140,6 +165,9 @@ class GraphSummary(Shape):
     num_rows: Count
     left_out: dict[str, Count]
     k: Count
+    candidates: GraphCandidates | None = None
+    hub_share: Annotated[float, Field(ge=0, le=1)] | None = None
+    num_unused: Count | None = None
     preparation: Preparation | None = None
     compared: ComparedConfig | None = None
     distance: DistanceConfig | None = None
@@ -149,3 +177,20 @@ class GraphSummary(Shape):
         if len({part is None for part in (self.preparation, self.compared, self.distance)}) > 1:
             raise ValueError("preparation, compared and distance are there together or not at all")
         return self
+
+    @model_validator(mode="after")
+    def _search_is_whole(self) -> Self:
+        if len({part is None for part in (self.candidates, self.hub_share, self.num_unused)}) > 1:
+            raise ValueError("candidates, hub_share and num_unused are there together or not at all")
+        return self
+
+    @property
+    def num_others(self) -> int:
+        """How many recordings might have been a recording's neighbours."""
+        return max(0, self.num_recordings - 1)
+
+    @property
+    def num_candidates(self) -> int | None:
+        """Candidates of each recording where not all others were some; None where they were, or it is not known."""
+        num = None if self.candidates is None else self.candidates.num
+        return None if num is None or num >= self.num_others else num

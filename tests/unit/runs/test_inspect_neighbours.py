@@ -18,6 +18,7 @@ from hemometric.ecg import INDEPENDENT_LEADS, LEADS
 from hemometric.errors import IntegrityError, PrecheckError, UsageError
 from hemometric.runs import neighbour_picture, neighbours
 from hemometric.runs.inspect import inspect_corpus
+from hemometric.runs.neighbour_folder import open_graph
 
 K = 5
 BEATS = {"kind": "median_beat", "rate_hz": 100}
@@ -87,7 +88,7 @@ def test_it_names_the_neighbours_and_draws_them_as_compared(line: Any, graph: Pa
         told = lines[rank - K - 2]
         assert told.startswith(f"{rank}: {name}, ")
         assert told.endswith(" mV²")
-        assert float(told.split(", ")[1].removesuffix(" mV²")) == pytest.approx(distance, rel=6e-3)
+        assert float(told.split(", ")[1].removesuffix(" mV²")) == pytest.approx(distance, rel=6e-4)
     (call,) = drawn
     assert call["signals"].shape == (5, 8, 70)
     assert call["leads"] == list(INDEPENDENT_LEADS)
@@ -147,6 +148,30 @@ def test_each_look_and_distance_is_drawn(
     assert (" mV" in lines[-2]) == (unit == "mV")
 
 
+def test_a_graph_of_candidates_says_so_in_its_title(line: Any, graph_of: Any, tmp_path: Path, drawn: Any) -> None:
+    candidates = {"kind": "coarse", "compared": {"kind": "whole", "rate_hz": 25}, "num": 9}
+    graph = graph_of(tmp_path / "graph", candidates=candidates)
+    inspect_corpus(line.real, draw="first", out=tmp_path / "a.png", neighbours=graph)
+    assert drawn[0]["title"].endswith(f" and its 4 nearest among 9 candidates of {len(members(graph)) - 1}")
+
+
+@pytest.mark.parametrize(
+    ("distance", "told"), [(3629.12, "3629 mV²"), (0.1484, "0.1484 mV²"), (12.3, "12.30 mV²"), (0.0, "0.000 mV²")]
+)
+def test_a_distance_has_four_digits(line: Any, graph: Path, distance: float, told: str) -> None:
+    assert neighbour_picture._distance(open_graph(graph, open_corpus(line.real)), distance) == told
+
+
+def test_the_table_names_its_graph_too(line: Any, graph: Path, tmp_path: Path) -> None:
+    by_folder, by_table = (
+        inspect_corpus(line.real, draw="first", out=tmp_path / "a.png", neighbours=named)
+        for named in (graph, graph / "neighbours.parquet")
+    )
+    assert by_folder == by_table
+    with pytest.raises(UsageError, match=r"other\.parquet is no finished output of `hemometric neighbours`"):
+        inspect_corpus(line.real, draw="first", out=tmp_path / "a.png", neighbours=graph / "other.parquet")
+
+
 def test_who_is_not_in_the_graph_is_one_sentence(line: Any, graph_of: Any, graph: Path, tmp_path: Path) -> None:
     corpus = open_corpus(line.real)
     test = corpus.table(["test"], columns=["recording_id"])["recording_id"].to_pylist()[0]
@@ -175,10 +200,14 @@ def test_a_graph_that_does_not_say_what_it_compared_has_to_be_built_again(
     line: Any, graph_of: Any, copied: Path, tmp_path: Path
 ) -> None:
     rewrite(copied, lambda summary: [summary.pop(name) for name in ("preparation", "compared", "distance")])
+    rewrite(copied, lambda summary: [summary.pop(name) for name in ("candidates", "hub_share", "num_unused")])
     with pytest.raises(UsageError, match=r"does not say what it compared, .*; remove it and build it again with"):
         inspect_corpus(line.real, draw="first", out=tmp_path / "a.png", neighbours=copied)
     before = (copied / "_summary.json").read_bytes()
     graph_of(copied)
+    told = neighbours.finished_lines(copied)
+    assert told[0].endswith(f"neighbours of {len(members(copied))} recordings"), "it does not say among whom"
+    assert not any(words.startswith("hubs") for words in told)
     assert (copied / "_summary.json").read_bytes() == before, "it still is finished"
 
 

@@ -62,7 +62,7 @@ def table_of(out: Path) -> dict[str, list[tuple[str, float]]]:
 def test_it_is_the_brute_force_s(graph_of: Any, brute: Any, tmp_path: Path) -> None:
     ids, distances = brute
     lines = neighbours.run(graph_of(tmp_path / "graph"))
-    assert lines[0] == f"{K * len(ids)} neighbours of {len(ids)} recordings"
+    assert lines[0] == f"{K * len(ids)} neighbours of {len(ids)} recordings, exact"
     found = table_of(tmp_path / "graph")
     assert sorted(found) == ids
     for row, name in enumerate(ids):
@@ -180,7 +180,8 @@ def test_room_is_asked_for_again_where_little_was_written(
 def test_many_coarse_candidates_give_the_exact_neighbours(graph_of: Any, tmp_path: Path) -> None:
     neighbours.run(graph_of(tmp_path / "exact"))
     coarse = {"kind": "coarse", "compared": {"kind": "whole", "rate_hz": 20}, "num": 60}
-    neighbours.run(graph_of(tmp_path / "coarse", candidates=coarse))
+    lines = neighbours.run(graph_of(tmp_path / "coarse", candidates=coarse))
+    assert lines[0].endswith("recordings, nearest among 60 candidates each")
     assert table_of(tmp_path / "coarse") == table_of(tmp_path / "exact")
 
 

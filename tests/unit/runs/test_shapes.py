@@ -35,6 +35,7 @@ GRAPH: dict[str, Any] = {
     "left_out": {},
     "k": 1,
 }
+SEARCH: dict[str, Any] = {"candidates": {"kind": "coarse", "num": 200}, "hub_share": 0.25, "num_unused": 1}
 MEASURE: dict[str, Any] = {
     "preparation": {"rate_hz": 100.0},
     "compared": {"kind": "median_beat"},
@@ -78,6 +79,12 @@ def test_a_missing_record_is_named(tmp_path: Path) -> None:
         (GraphSummary, GRAPH | {"k": "1"}),
         (GraphSummary, GRAPH | {"more": 1}),
         (GraphSummary, GRAPH | {"compared": MEASURE["compared"]}),
+        (GraphSummary, GRAPH | {"candidates": SEARCH["candidates"]}),
+        (GraphSummary, GRAPH | SEARCH | {"hub_share": 1.5}),
+        (GraphSummary, GRAPH | SEARCH | {"num_unused": -1}),
+        (GraphSummary, GRAPH | SEARCH | {"candidates": {"kind": "exact", "num": 200}}),
+        (GraphSummary, GRAPH | SEARCH | {"candidates": {"kind": "coarse", "num": None}}),
+        (GraphSummary, GRAPH | SEARCH | {"candidates": {"kind": "coarse", "num": 200, "path": "x"}}),
         (GraphSummary, GRAPH | MEASURE | {"distance": {"kind": "dtw", "window": 2.5}}),
         (GraphSummary, GRAPH | MEASURE | {"distance": {"kind": "frechet"}}),
         (GraphSummary, GRAPH | MEASURE | {"preparation": {"rate_hz": "100"}}),
@@ -108,6 +115,23 @@ def test_a_graph_says_what_its_distances_are_of_or_nothing(tmp_path: Path) -> No
     assert read_record(path, GraphSummary).compared is None
     write_summary(path, GRAPH | MEASURE)
     assert read_record(path, GraphSummary).distance == DtwDistance(window=0.1)
+
+
+@pytest.mark.parametrize(
+    ("candidates", "num_recordings", "num"),
+    [
+        ({"kind": "coarse", "num": 200}, 300, 200),
+        ({"kind": "embeddings", "num": 200}, 201, None),
+        ({"kind": "exact", "num": None}, 300, None),
+        (None, 300, None),
+    ],
+)
+def test_a_graph_says_among_how_many_candidates_it_is(
+    tmp_path: Path, candidates: Any, num_recordings: int, num: int | None
+) -> None:
+    search = SEARCH | {"candidates": candidates} if candidates else {}
+    write_summary(tmp_path / "_summary.json", GRAPH | {"num_recordings": num_recordings} | search)
+    assert read_record(tmp_path / "_summary.json", GraphSummary).num_candidates == num
 
 
 @pytest.mark.parametrize(("name", "values"), [("outcome", OUTCOME), ("trials", TABLE)])
