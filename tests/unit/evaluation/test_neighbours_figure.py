@@ -15,7 +15,7 @@ from hemometric.ecg import INDEPENDENT_LEADS, LEADS
 from hemometric.evaluation import Warp, neighbours_figure
 from hemometric.evaluation.figures.style import SERIES
 
-NAMES = ["recording 0143f0a9…", *(f"{rank}: bc4fe9d{rank}…  12300 mV²" for rank in range(1, 5))]
+NAMES = ["recording 0143f0a9…", *(f"{rank}: bc4fe9d{rank}…  0.001478 mV²" for rank in range(1, 5))]
 
 
 def beats(num=5, leads=8, samples=70, scale=1.0, seed=0):
@@ -64,7 +64,16 @@ def test_lines_join_what_the_path_says():
     for (x, y), (other_x, other_y) in joined.get_segments():
         assert [x, y] in mine.tolist()
         assert [other_x, other_y] in its.tolist()
-    assert mine[:, 1].min() > its[:, 1].max() - 1e-9, "one lies above the other"
+    assert (mine[:, 1] > its[:, 1]).all(), "one lies above the other"
+
+
+def test_two_like_traces_take_most_of_the_height_that_their_path_is_shown_on():
+    signals = beats(num=2)
+    signals[1] = 0.9 * signals[0] + 0.2
+    figure = neighbours_figure(signals, 100, INDEPENDENT_LEADS, NAMES[:2], warp=warp_of(signals, INDEPENDENT_LEADS))
+    axes = figure.axes[-1]
+    for trace in drawn_lines(axes).values():
+        assert np.ptp(trace[:, 1]) > 0.6 * np.ptp(axes.get_ylim())
 
 
 def test_a_long_path_is_thinned():

@@ -30,11 +30,11 @@ from hemometric.evaluation.figures.style import (
 # Inches on A4 landscape.
 _WIDTH, _HEIGHT = 11.69, 8.27
 _LEFT, _RIGHT, _TOP, _BOTTOM = 0.7, 0.2, 1.12, 0.5
-_ACROSS, _BETWEEN, _WARP, _ABOVE_WARP = 0.46, 0.42, 1.85, 0.78
+_ACROSS, _BETWEEN, _WARP, _ABOVE_WARP = 0.46, 0.42, 2.3, 0.78
 _COLUMNS = 4
 _SHORT_S = 2.0  # up to here, time is written in milliseconds
 _MOST_LINES = 80
-_APART = 0.1
+_APART = 0.2
 _HEADING_PT = 13.0
 
 
@@ -185,8 +185,8 @@ def _head(figure: Figure, title: str, note: str, names: Sequence[str]) -> None:
         borderaxespad=0,
         borderpad=0,
         ncols=len(names),
-        columnspacing=2.0,
-        handlelength=1.6,
+        columnspacing=1.2,
+        handlelength=1.3,
         fontsize=TEXT_PT,
         labelcolor=INK,
         frameon=False,
@@ -270,13 +270,15 @@ def _scale_bar(axes: Axes, unit: str) -> None:
 def _draw_warp(figure: Figure, times: _Times, traces: Float64, warp: Warp, unit: str) -> None:
     """Draw the recording above its nearest neighbour, and lines from samples to those that they are compared with."""
     axes = _axes(figure, _LEFT, _BOTTOM, _WIDTH - _LEFT - _RIGHT, _WARP)
-    apart = traces - _levels(traces)
-    apart[1] -= _APART * float(np.ptp(apart))
+    # One trace follows the other, so that far less room between them than their height keeps them apart.
+    apart = traces - np.median(traces, axis=1)[:, None]
+    apart[1] -= max(0.0, float((apart[1] - apart[0]).max())) + _APART * float(np.ptp(apart, axis=1).max())
     chosen = warp.steps[:: math.ceil(len(warp.steps) / _MOST_LINES)]
     ends = [np.stack([times.points[chosen[:, row]], apart[row, chosen[:, row]]], axis=1) for row in (0, 1)]
     lines = list(np.stack(ends, axis=1))
     axes.add_collection(LineCollection(lines, colors=MUTED, linewidths=0.5, alpha=0.7, zorder=2), autolim=False)
     _draw(axes, times, apart)
+    axes.margins(y=0.03)
     _scale_bar(axes, unit)
     times.show(axes, named=True)
     axes.set_title(warp.title, fontsize=TEXT_PT, color=INK, loc="left", pad=3, parse_math=False)
