@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -52,6 +54,29 @@ CASES: dict[str, dict[str, Any]] = {
         "mining": {"compared": WHOLE},
     },
 }
+
+
+ROUND_S = 3
+"""A round measures three things for about a second each; a wide encoder, of which two steps take longer, needs more."""
+
+WARM_UP_S = 15
+"""Of a case: preparing the records, compiling, the first steps."""
+
+LEGEND = """
+bare step: a step on a batch that is there already. mining: making and mining a batch with nothing beside it. together:
+a step beside which the next batch is mined, waiting included. All are medians over rounds.
+waited: the share of a step together that it waited for its batch.
+to bare: together over the bare step; 1 would be mining that costs nothing.
+to bare + mining: together over the sum of both alone; 1 is what two tasks on the same full cores take, and less than 1
+uses cores that a step alone leaves idle.
+CPU: the same ratio in CPU time of the process, which feels a busy machine less, and does not see an idle core.
+A few per cent below 1 are noise of the machine, in to bare and in CPU always: mining makes no step faster.
+"""
+
+
+def about_s(num_cases: int, rounds: int) -> float:
+    """Seconds that a benchmark takes, roughly."""
+    return num_cases * (rounds * ROUND_S + WARM_UP_S)
 
 
 def made(job: str, data: dict[str, Any]) -> Any:
@@ -165,20 +190,22 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--only", default="", help="cases whose name begins so")
     arguments = parser.parse_args()
+    chosen = {name: case for name, case in CASES.items() if name.startswith(arguments.only)}
+    minutes = math.ceil(about_s(len(chosen), arguments.rounds) / 60)
+    print(f"{len(chosen)} cases of {arguments.rounds} rounds: {minutes} min or so", file=sys.stderr, flush=True)
     found: dict[str, dict[str, float]] = {}
     print("| batch of 64 | bare step, ms | mining, ms | together, ms | waited | to bare | to bare + mining | CPU |")
     print("|---|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         at = corpus(Path(folder))
-        for name, case in CASES.items():
-            if not name.startswith(arguments.only):
-                continue
+        for name, case in chosen.items():
             run = config(case, at)
             cache = lay_cache(open_corpus(at), run.preparation, ("train",), Path(folder) / "cache")
             row = found[name] = measure(run, cache, arguments.rounds, arguments.device)
             times = " | ".join(f"{1000 * row[part]:.0f}" for part in ("bare_s", "mining_s", "together_s"))
             ratios = f"{row['step_inflation']:.2f} | {row['to_sum']:.3f} | {row['to_sum_cpu']:.3f}"
             print(f"| {name} | {times} | {row['stalled_share']:.0%} | {ratios} |", flush=True)
+    print(LEGEND)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     print(f"{cores} cores, {torch.get_num_threads()} threads of torch, device {arguments.device}")
     if arguments.json:
