@@ -33,11 +33,12 @@ import pyarrow.parquet as pq
 
 from hemometric.config import decode
 from hemometric.corpus import open_corpus
+from hemometric.ecg import INDEPENDENT_LEADS
 from hemometric.runs import embed, ingest, neighbour_search, neighbours, pretrain, synthesise
 from hemometric.runs.catalogue import config_of as model_of
 from hemometric.runs.neighbour_archive import stage_shard
 from hemometric.runs.shardwise import read_output
-from hemometric.waveform import prepare, resample
+from hemometric.waveform import prepare
 
 NUM_ECGS = 5_400_000
 NUM_QUERIES = 200
@@ -225,8 +226,9 @@ def recalls(config: neighbours.NeighboursRun, embeddings: Path) -> tuple[dict[st
         print(f"recall of the nearest, and of {config.k}, {name}: {json.dumps(row)}", flush=True)
 
     for rate_hz in (25, 50):
-        low = [resample(signals[n : n + 500], config.compared.rate_hz, rate_hz) for n in range(0, len(signals), 500)]
-        coarse = np.concatenate(low)
+        look = config.compared.model_copy(update={"rate_hz": rate_hz}).build()
+        some = [look(signals[n : n + 500], config.compared.rate_hz, INDEPENDENT_LEADS) for n in range(0, len(ids), 500)]
+        coarse = np.concatenate(some)
         began_s = cpu_s()
         near, _ = neighbour_search.nearest(distance, coarse, queries, max(NUMS), 2)
         tell(f"{rate_hz} Hz", near, cpu_s() - began_s)
