@@ -173,7 +173,7 @@ def read_table(config: neighbours.NeighboursRun) -> tuple[list[str], np.ndarray,
 
 
 def compared_of(config: neighbours.NeighboursRun) -> tuple[np.ndarray, np.ndarray]:
-    """Ids and what is compared, read past the job's own path."""
+    """Ids and what is compared, read past the job's path."""
     look, preparation = config.compared.build(), config.preparation
     rows = []
     for fields, recording in open_corpus(config.corpus).recordings():
@@ -227,8 +227,8 @@ def recalls(config: neighbours.NeighboursRun, embeddings: Path) -> tuple[dict[st
 
     for rate_hz in (25, 50):
         look = config.compared.model_copy(update={"rate_hz": rate_hz}).build()
-        some = [look(signals[n : n + 500], config.compared.rate_hz, INDEPENDENT_LEADS) for n in range(0, len(ids), 500)]
-        coarse = np.concatenate(some)
+        parts = [signals[n : n + 500] for n in range(0, len(ids), 500)]
+        coarse = np.concatenate([look(part, config.compared.rate_hz, INDEPENDENT_LEADS) for part in parts])
         began_s = cpu_s()
         near, _ = neighbour_search.nearest(distance, coarse, queries, max(NUMS), 2)
         tell(f"{rate_hz} Hz", near, cpu_s() - began_s)

@@ -60,7 +60,11 @@ def test_it_leaves_a_model_its_config_and_its_figures(line: Any, finished: Pretr
     assert [found["step"] for found in told] == list(range(2, 17, 2))
     assert all(0 <= found["stalled_share"] <= 1 and found["ecg_per_s"] > 0 for found in told)
     assert all(found["fallback_share_absent"] == 0 for found in told)
-    assert all(found["mining_s"] > 0 and 0 < found["hub_share_negatives"] <= 1 for found in told)
+    assert all(0 < found["hub_share_negatives"] <= 1 for found in told)
+    # A reading of two steps may hold none beside which a batch was made.
+    making_s = [found["mining_s"] for found in told if "mining_s" in found]
+    assert len(making_s) > len(told) // 2
+    assert min(making_s) > 0
     assert told[-1]["step_inflation"] > 0
     kept = read_triplets(folder / "triplets.parquet")
     cache = lay_cache(open_corpus(line.real), finished.preparation, ("train", "validation"), finished.cache_folder)
