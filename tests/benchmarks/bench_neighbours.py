@@ -43,7 +43,6 @@ from hemometric.waveform import prepare
 NUM_ECGS = 5_400_000
 NUM_QUERIES = 200
 NUMS = (50, 100, 200, 500, 1000)
-KEY = "benchmark: public and generated ECGs only"
 REAL = ("ptbxl", "ptbxl-extra", "cinc2021", "code15-chagas", "awkward", "ecgiddb")
 """Every folder with WFDB files; what is not a 12-lead ECG of some seconds is refused by the ingest."""
 LOOKS: dict[str, dict[str, Any]] = {
@@ -77,8 +76,7 @@ def config_of(corpus: Path, out: Path, **fields: Any) -> neighbours.NeighboursRu
 
 
 def cpu_s() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
+    return sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
 
 
 def timed(config: neighbours.NeighboursRun) -> dict[str, float]:
@@ -263,7 +261,7 @@ def main() -> None:
     key = work / "key"
     if not key.is_file():
         key.touch(mode=0o600)
-        key.write_text(KEY)
+        key.write_text("benchmark: public and generated ECGs only")
     figures: dict[str, Any] = {}
     noise = np.random.default_rng(0).normal(size=(64, 8, 100)).astype(np.float32)
     made("neighbours", corpus="-", out="-").distance.build().nearest(noise, noise, 5)  # compiles
