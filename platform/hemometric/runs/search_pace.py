@@ -94,4 +94,4 @@ class SearchPace:
             left_s = (now_s - self._began_s) / counted * max(0.0, self._num_trials - work)
             self._reckoned = work, now_s + left_s
         left_s = self._reckoned[1] - now_s
-        return left_s if left_s > 0 or work >= self._num_trials else None
+        return max(0.0, left_s) if left_s > 0 or work >= self._num_trials else None
