@@ -149,17 +149,9 @@ def search(
 
     Parameters
     ----------
-    queries : float32 [query, lead, sample] mV
-    archive : float32 [signal, lead, sample] mV
-        Worked through in blocks, so that it may be a memory-mapped array.
-    k : int
-        At most the size of the archive.
-    window, metric, threads
-        As for `pairwise`.
-    exclude : bool [query, signal], or a pair of labels [query] and labels [signal], optional
-        As for `nearest`.
-    components : int
-        As for `nearest`; what it costs and saves is what this function counts.
+    queries, archive : float32 [query, lead, sample] and [signal, lead, sample] mV
+    k, window, metric, exclude, threads, components
+        All as for `nearest`; what `components` costs and saves is what this function counts.
 
     Returns
     -------

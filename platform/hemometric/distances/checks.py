@@ -268,6 +268,17 @@ def checked_leads(num_leads: int) -> int:
     ValueError
         No whole number of at least 1.
     """
-    if isinstance(num_leads, bool) or not isinstance(num_leads, (int, np.integer)) or num_leads < 1:
-        raise ValueError(f"num_leads={num_leads!r}: give a whole number of at least 1")
-    return int(num_leads)
+    return checked_whole(num_leads, "num_leads", 1)
+
+
+def checked_whole(number: int, name: str, least: int) -> int:
+    """Take a whole number.
+
+    Raises
+    ------
+    ValueError
+        None, or one below `least`.
+    """
+    if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or number < least:
+        raise ValueError(f"{name}={number!r}: give a whole number of at least {least}")
+    return int(number)

@@ -56,20 +56,12 @@ def mean_absolute(query: Float32, others: Float32) -> Float32:
 
     Parameters
     ----------
-    query : float32 [lead, sample] mV
-    others : float32 [other, lead, sample] mV
-        Overwritten: give a copy of what is still wanted. Nothing is checked or converted; `Pointwise` checks, and
-        computes all pairs.
+    query, others : float32 [lead, sample] and [other, lead, sample] mV
+        As for `squared_euclidean`, the others being overwritten; errors are the same.
 
     Returns
     -------
     float32 [other] mV
-        Mean absolute differences.
-
-    Raises
-    ------
-    ValueError
-        Of numpy: the shapes do not go together.
 
     Examples
     --------

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hemometric.distances.checks import as_array
+from hemometric.distances.checks import as_array, checked_whole
 
 Exclude = npt.NDArray[np.bool_] | tuple[npt.ArrayLike, npt.ArrayLike]
 Excluded = Callable[[slice, slice], npt.NDArray[np.bool_]]
@@ -38,9 +38,7 @@ def checked_components(components: int) -> int:
     ValueError
         No whole number of at least 0.
     """
-    if isinstance(components, bool) or not isinstance(components, (int, np.integer)) or components < 0:
-        raise ValueError(f"components={components!r}: give a whole number of at least 0")
-    return int(components)
+    return checked_whole(components, "components", 0)
 
 
 def checked_exclude(exclude: Exclude | None, num_queries: int, num_signals: int) -> Excluded:

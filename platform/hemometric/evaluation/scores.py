@@ -264,8 +264,7 @@ def _auroc(true: Float64, predicted: Float64, weights: Float64) -> Float64:
 
 def _auprc(true: Float64, predicted: Float64, weights: Float64) -> Float64:
     """Average precision: sum over thresholds of (gain in recall) x precision, without interpolation."""
-    positives, negatives = _grouped(true, predicted, weights)
-    positives, negatives = positives[:, ::-1], negatives[:, ::-1]
+    positives, negatives = (side[:, ::-1] for side in _grouped(true, predicted, weights))
     found = np.cumsum(positives, axis=1)
     called = found + np.cumsum(negatives, axis=1)
     precision = np.divide(found, called, out=np.zeros_like(found), where=called > 0)

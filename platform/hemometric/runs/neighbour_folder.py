@@ -9,13 +9,10 @@ import pyarrow.parquet as pq
 
 from hemometric.corpus import Corpus
 from hemometric.corpus.files import usable
-from hemometric.distances import DistanceConfig
 from hemometric.errors import UsageError
-from hemometric.mining.compared import ComparedConfig
 from hemometric.runs.neighbours import TABLE, is_finished
 from hemometric.runs.records import read_record
 from hemometric.runs.shapes import GraphSummary
-from hemometric.waveform import Preparation
 
 
 @dataclass(frozen=True)
@@ -25,20 +22,12 @@ class GraphFolder:
     Attributes
     ----------
     path : Path
-    num_recordings : int
-        That were compared.
-    num_candidates : int or None
-        Candidates of each; None where all others were, or it is not known.
-    preparation, compared, distance : config
-        What its distances are of.
+    summary : GraphSummary
+        What its distances are of, and among whom.
     """
 
     path: Path
-    num_recordings: int
-    num_candidates: int | None
-    preparation: Preparation
-    compared: ComparedConfig
-    distance: DistanceConfig
+    summary: GraphSummary
 
     def nearest(self, recording_id: str) -> list[tuple[str, float]]:
         """Give the neighbours of a recording and their distances, nearest first; none where it is not in the graph."""
@@ -71,7 +60,7 @@ def open_graph(folder: Path, corpus: Corpus) -> GraphFolder:
     Raises
     ------
     UsageError
-        The folder holds no finished graph, one of another corpus, or one that does not say what it compared.
+        The folder holds no finished graph, or one of another corpus.
     IntegrityError
         Its table or its summary is damaged.
     """
@@ -89,16 +78,4 @@ def open_graph(folder: Path, corpus: Corpus) -> GraphFolder:
             f"neighbours: {folder} is the graph of corpus {summary.manifest_hash[:16]}, and {corpus.path} is "
             f"{corpus.hash[:16]}; give the corpus that it was built from, or build it again from this one"
         )
-    if summary.preparation is None or summary.compared is None or summary.distance is None:
-        raise UsageError(
-            f"neighbours: {folder} does not say what it compared, as graphs of earlier versions do not; remove it and "
-            "build it again with `hemometric neighbours`"
-        )
-    return GraphFolder(
-        folder,
-        summary.num_recordings,
-        summary.num_candidates,
-        summary.preparation,
-        summary.compared,
-        summary.distance,
-    )
+    return GraphFolder(folder, summary)

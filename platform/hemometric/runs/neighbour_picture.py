@@ -47,17 +47,18 @@ def draw_neighbours(corpus: Corpus, graph: GraphFolder, recording_id: str, out: 
     present = [signal for signal in signals if signal is not None]
     if len(present) < len(signals):
         raise IntegrityError(f"{graph.path} has neighbours that hold nothing to compare; remove it and build it again")
-    compared, leads, shown = graph.compared, _leads(graph), np.stack(present)
+    compared, leads, shown = graph.summary.compared, _leads(graph), np.stack(present)
     is_beat = isinstance(compared, MedianBeat)
     before = round(compared.before_s * compared.rate_hz) if isinstance(compared, MedianBeat) else 0
     num_shown = shown.shape[2] if is_beat else min(shown.shape[2], round(SHOWN_S * compared.rate_hz))
-    among = "" if graph.num_candidates is None else f"among {graph.num_candidates} candidates "
+    num = graph.summary.num_candidates
+    among = f"{'' if num is None else f'among {num} candidates '}of {graph.summary.num_others}"
     figure = neighbours_figure(
         shown[:, :, :num_shown],
         compared.rate_hz,
         leads,
         [f"recording {_short(recording_id)}", *_legend(graph, drawn)],
-        title=f"Recording {_short(recording_id)} and its {len(drawn)} nearest {among}of {graph.num_recordings - 1}",
+        title=f"Recording {_short(recording_id)} and its {len(drawn)} nearest {among}",
         note=_DOT.join(_words(graph)),
         start_s=-before / compared.rate_hz,
         time="time from QRS" if is_beat else "time",
@@ -73,19 +74,19 @@ def draw_neighbours(corpus: Corpus, graph: GraphFolder, recording_id: str, out: 
 
 def _as_compared(corpus: Corpus, graph: GraphFolder, recording_id: str) -> Float32 | None:
     """Give what is compared of a recording, [lead, sample], if it holds that; of reduced leads all twelve."""
-    prepared = prepare(corpus.recording(recording_id), graph.preparation)
+    prepared = prepare(corpus.recording(recording_id), graph.summary.preparation)
     if isinstance(prepared, Rejected):
         return None
-    look = graph.compared
+    look = graph.summary.compared
     if look.leads == "reduced":
         look = look.model_copy(update={"leads": "all"})
-    signals = look.build()(prepared[None], graph.preparation.rate_hz, graph.preparation.leads)
+    signals = look.build()(prepared[None], graph.summary.preparation.rate_hz, graph.summary.preparation.leads)
     return signals[0] if comparable(signals)[0] else None
 
 
 def _leads(graph: GraphFolder) -> list[str]:
-    wanted = INDEPENDENT_LEADS if graph.compared.leads == "independent" else graph.preparation.leads
-    return [lead for lead in graph.preparation.leads if lead in wanted]
+    wanted = INDEPENDENT_LEADS if graph.summary.compared.leads == "independent" else graph.summary.preparation.leads
+    return [lead for lead in graph.summary.preparation.leads if lead in wanted]
 
 
 def _warp(graph: GraphFolder, signals: Float32, leads: Sequence[str], num_shown: int) -> Warp | None:
@@ -93,7 +94,7 @@ def _warp(graph: GraphFolder, signals: Float32, leads: Sequence[str], num_shown:
 
     It is shown in the lead that is largest in the recording.
     """
-    distance = graph.distance
+    distance = graph.summary.distance
     if not isinstance(distance, DtwDistance):
         return None
     row = int(np.ptp(signals[0, :, :num_shown], axis=1).argmax())
@@ -111,7 +112,7 @@ def _warp(graph: GraphFolder, signals: Float32, leads: Sequence[str], num_shown:
 
 def _words(graph: GraphFolder) -> list[str]:
     """Say what was compared, and how."""
-    compared, distance = graph.compared, graph.distance
+    compared, distance = graph.summary.compared, graph.summary.distance
     if isinstance(compared, MedianBeat):
         what = f"median beats at {compared.rate_hz:g} Hz"
     else:
@@ -134,8 +135,8 @@ def _legend(graph: GraphFolder, drawn: Sequence[tuple[str, float]]) -> list[str]
 
 
 def _distance(graph: GraphFolder, distance: float) -> str:
-    power = "" if graph.distance.kind == "mean_absolute" else "²"
-    unit = f" mV{power}" if graph.compared.gain == "none" else ""
+    power = "" if graph.summary.distance.kind == "mean_absolute" else "²"
+    unit = f" mV{power}" if graph.summary.compared.gain == "none" else ""
     digits = np.format_float_positional(distance, precision=_PLACES, unique=False, fractional=False).removesuffix(".")
     return f"{digits}{unit}"
 

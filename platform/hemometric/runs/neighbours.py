@@ -138,21 +138,19 @@ def neighbours(config: NeighboursRun, open_map: OpenMap) -> list[str]:
 def finished_lines(out: Path) -> list[str]:
     """Say what a finished graph holds."""
     summary = read_record(out / "_summary.json", GraphSummary, remove=out)
-    among = "" if summary.candidates is None else ", exact"
-    if (num := summary.num_candidates) is not None:
-        among = f", nearest among {counted(num, 'candidate')} each"
-    lines = [f"{summary.num_rows} neighbours of {summary.num_recordings} recordings{among}"]
+    num = summary.num_candidates
+    among = "exact" if num is None else f"nearest among {counted(num, 'candidate')} each"
+    lines = [f"{summary.num_rows} neighbours of {summary.num_recordings} recordings, {among}"]
     if summary.k > summary.num_others:
         lines.append(f"k is {summary.k}, but there are only {counted(summary.num_others, 'other')}")
     if summary.left_out:
         reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(summary.left_out.items()))
         lines.append(f"left out: {reasons}")
-    if summary.hub_share is not None and summary.num_unused is not None:
-        lines.append(
-            f"hubs: the most used {HUB_FRACTION:.0%} of recordings are {summary.hub_share:.0%} of all neighbours; "
-            f"nobody's neighbour: {counted(summary.num_unused, 'recording')}".replace("%", " %")
-        )
-    return [*lines, f"neighbours: {out / TABLE}"]
+    hubs = (
+        f"hubs: the most used {100 * HUB_FRACTION:.0f} % of recordings are {100 * summary.hub_share:.0f} % of all "
+        f"neighbours; nobody's neighbour: {counted(summary.num_unused, 'recording')}"
+    )
+    return [*lines, hubs, f"neighbours: {out / TABLE}"]
 
 
 def _identity(config: NeighboursRun, corpus: Corpus) -> str:

@@ -117,11 +117,8 @@ def _hub_lines(metrics: dict[str, float]) -> list[str]:
 
 
 def _fallback_lines(metrics: dict[str, float]) -> list[str]:
-    told = [
-        f"{share:.1%} {_FALLBACKS.get(name, name)}"
-        for name, share in ((key.removeprefix(_FALLBACK), share) for key, share in metrics.items() if _FALLBACK in key)
-        if share > 0
-    ]
+    shares = {key.removeprefix(_FALLBACK): share for key, share in metrics.items() if key.startswith(_FALLBACK)}
+    told = [f"{share:.1%} {_FALLBACKS.get(name, name)}" for name, share in shares.items() if share > 0]
     return [f"of the recordings last mined {', '.join(told)}"] if told else []
 
 

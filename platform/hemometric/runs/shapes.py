@@ -148,14 +148,12 @@ class GraphSummary(Shape):
 
     Attributes
     ----------
-    candidates : GraphCandidates or None
-        None in the graphs of versions that did not write it.
-    hub_share : float or None
-        Share of all neighbours that the most used recordings are; see `NeighbourUses`. None as for `candidates`.
-    num_unused : int or None
-        Recordings that are nobody's neighbour. None as for `candidates`.
-    preparation, compared, distance : config, or None
-        What the distances are of; None in the graphs of versions that did not write them.
+    hub_share : float
+        Share of all neighbours that the most used recordings are; see `NeighbourUses`.
+    num_unused : int
+        Recordings that are nobody's neighbour.
+    preparation, compared, distance : config
+        What the distances are of.
     """
 
     identity: str
@@ -165,24 +163,12 @@ class GraphSummary(Shape):
     num_rows: Count
     left_out: dict[str, Count]
     k: Count
-    candidates: GraphCandidates | None = None
-    hub_share: Annotated[float, Field(ge=0, le=1)] | None = None
-    num_unused: Count | None = None
-    preparation: Preparation | None = None
-    compared: ComparedConfig | None = None
-    distance: DistanceConfig | None = None
-
-    @model_validator(mode="after")
-    def _measure_is_whole(self) -> Self:
-        if len({part is None for part in (self.preparation, self.compared, self.distance)}) > 1:
-            raise ValueError("preparation, compared and distance are there together or not at all")
-        return self
-
-    @model_validator(mode="after")
-    def _search_is_whole(self) -> Self:
-        if len({part is None for part in (self.candidates, self.hub_share, self.num_unused)}) > 1:
-            raise ValueError("candidates, hub_share and num_unused are there together or not at all")
-        return self
+    candidates: GraphCandidates
+    hub_share: Annotated[float, Field(ge=0, le=1)]
+    num_unused: Count
+    preparation: Preparation
+    compared: ComparedConfig
+    distance: DistanceConfig
 
     @property
     def num_others(self) -> int:
@@ -191,6 +177,6 @@ class GraphSummary(Shape):
 
     @property
     def num_candidates(self) -> int | None:
-        """Candidates of each recording where not all others were some; None where they were, or it is not known."""
-        num = None if self.candidates is None else self.candidates.num
+        """Candidates of each recording where not all others were some; None where they were."""
+        num = self.candidates.num
         return None if num is None or num >= self.num_others else num

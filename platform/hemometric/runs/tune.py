@@ -38,6 +38,7 @@ from hemometric.runs.trials import (
     recorded,
     row_of,
 )
+from hemometric.runs.words import short
 from hemometric.tracking import open_tracker, run_id_of
 
 if TYPE_CHECKING:
@@ -215,7 +216,7 @@ def finished_lines(config: TuneRun) -> list[str]:
     """Say what a finished search found."""
     table = read_trials(config.out)
     best = next(row for row in table["trials"] if row["trial"] == table["best"])
-    settings = ", ".join(f"{path} = {_short(value)}" for path, value in sorted(best["values"].items()))
+    settings = ", ".join(f"{path} = {short(value)}" for path, value in sorted(best["values"].items()))
     num_finished = sum(row["finished"] for row in table["trials"])
     num_failed = sum(row["failed"] is not None and not row["finished"] for row in table["trials"])
     others = f", {num_failed} failed (trials.json says why)" if num_failed else ""
@@ -294,7 +295,3 @@ def _copy_model(source: Path, target: Path) -> None:
     shutil.copytree(source, temporary)
     shutil.rmtree(target, ignore_errors=True)
     temporary.rename(target)
-
-
-def _short(value: Value) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -13,3 +13,8 @@ def counted(num: int, noun: str) -> str:
 def finished_already(out: Path) -> str:
     """Say that a folder holds what was asked for, so that its figures do not pass for those of a new run."""
     return f"{out} is finished already; nothing to do"
+
+
+def short(value: object) -> str:
+    """Write a setting, a float with four digits."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

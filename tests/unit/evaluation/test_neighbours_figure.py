@@ -137,7 +137,9 @@ def test_no_text_lies_on_other_text_or_beyond_the_page(leads, samples, stacked, 
 def test_flat_and_short_signals_are_drawn(samples):
     flat = np.zeros((2, 2, samples))
     for stacked in (False, True):
-        neighbours_figure(flat, 100, LEADS[:2], NAMES[:2], stacked=stacked, warp=warp_of(flat, LEADS))
+        figure = neighbours_figure(flat, 100, LEADS[:2], NAMES[:2], stacked=stacked, warp=warp_of(flat, LEADS))
+        drawn = [line for axes in figure.axes for line in axes.get_lines() if len(line.get_xdata()) == samples]
+        assert len(drawn) >= flat.shape[0] * flat.shape[1] + 2, "each signal in each lead, and both of the warp"
 
 
 @pytest.mark.parametrize(

@@ -196,21 +196,6 @@ def test_the_graph_of_another_corpus_is_refused(line: Any, graph: Path, tmp_path
         inspect_corpus(line.labelled, draw="first", out=tmp_path / "a.png", neighbours=graph)
 
 
-def test_a_graph_that_does_not_say_what_it_compared_has_to_be_built_again(
-    line: Any, graph_of: Any, copied: Path, tmp_path: Path
-) -> None:
-    rewrite(copied, lambda summary: [summary.pop(name) for name in ("preparation", "compared", "distance")])
-    rewrite(copied, lambda summary: [summary.pop(name) for name in ("candidates", "hub_share", "num_unused")])
-    with pytest.raises(UsageError, match=r"does not say what it compared, .*; remove it and build it again with"):
-        inspect_corpus(line.real, draw="first", out=tmp_path / "a.png", neighbours=copied)
-    before = (copied / "_summary.json").read_bytes()
-    graph_of(copied)
-    told = neighbours.finished_lines(copied)
-    assert told[0].endswith(f"neighbours of {len(members(copied))} recordings"), "it does not say among whom"
-    assert not any(words.startswith("hubs") for words in told)
-    assert (copied / "_summary.json").read_bytes() == before, "it still is finished"
-
-
 @pytest.mark.parametrize("missing", ["_SUCCESS", "neighbours.parquet", ""])
 def test_what_is_no_finished_graph_is_refused(line: Any, copied: Path, tmp_path: Path, missing: str) -> None:
     if missing:
