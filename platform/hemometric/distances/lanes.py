@@ -165,8 +165,10 @@ def _workspace(shape: tuple[tuple[int, ...], ...], num_samples: int, window: int
     penalty[num_rows : num_rows + 2 * window + 1] = 0
     query = _aligned((BLOCK + padded) * num_leads * (num_lanes if num_sides == 2 else 1))
     query[:] = 0  # of the rows that pad the last block
+    line = num_leads * num_lanes
+    whole = (BLOCK + num_samples) * line
     sizes = (
-        (BLOCK + lanes_kernel.TILE) * num_leads * num_lanes,
+        whole if num_sides == 1 and whole <= lanes_kernel.LAID else (BLOCK + lanes_kernel.TILE) * line,
         lanes_kernel.TILE * num_lanes,
         (padded + 1) * num_lanes,
         2 * num_lanes,

@@ -70,8 +70,8 @@ class _Lanes:
 def emit_sweep(builder: Any, lengths: list[int], pointers: list[Any], numbers: list[Any], *, masked: bool) -> None:
     """Emit the loop over columns [first, last) of one row block; the names are those of `lanes_kernel._sweep`."""
     num_leads, num_rows, num_lanes, num_sides, num_forms = lengths
-    query, tile, above, left, corner, penalty = pointers
-    row, tile_start, first, last, offset = numbers
+    query, laid, above, left, corner, penalty = pointers
+    row, tile_start, first, last, offset, laid_from = numbers
     lanes = _Lanes(builder, num_lanes)
     origin = ir.Constant(_INDEX, 0)
     if num_sides == 1:
@@ -98,15 +98,14 @@ def emit_sweep(builder: Any, lengths: list[int], pointers: list[Any], numbers: l
     builder.cbranch(builder.icmp_signed("<", column, last), body, end)
 
     builder.position_at_end(body)
-    in_tile = builder.sub(column, tile_start)
-    above_at = lanes.times(in_tile, num_lanes)
-    tile_at = lanes.times(lanes.plus(in_tile, BLOCK), num_leads * num_lanes)
+    above_at = lanes.times(builder.sub(column, tile_start), num_lanes)
+    laid_at = lanes.times(lanes.plus(builder.sub(column, laid_from), BLOCK), num_leads * num_lanes)
     # As far as LLVM knows, stores to `above` may change the query; so it reads these scalars again for each column,
     # as operands of the subtraction, rather than keep more vectors than there are registers.
     costs: list[Any] = [None] * num_rows
     differences: list[Any] = [None] * num_rows
     for lead in range(num_leads):
-        others = lanes.load(tile, lanes.plus(tile_at, lead * num_lanes))
+        others = lanes.load(laid, lanes.plus(laid_at, lead * num_lanes))
         for r in range(num_rows):
             mine = of_query(query, lanes.plus(query_at, (r * num_leads + lead) * step))
             if num_forms == 2:

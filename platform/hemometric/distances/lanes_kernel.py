@@ -22,6 +22,9 @@ from hemometric.distances.lanes_emit import BLOCK, emit_move, emit_sweep, emit_t
 TILE = 64
 """Columns of a tile: 64 kB of eight leads in 32 lanes stay in a core's second cache."""
 
+LAID = 1 << 19
+"""Floats (2 MB) up to which whole signals stay laid out from task to task; longer ones are laid out tile by tile."""
+
 _INFINITY = np.float32(np.inf)
 
 
@@ -33,13 +36,13 @@ def _sweep(_context: Any, shape: Any, buffers: Any, place: Any, masked: Any) -> 
     ----------
     shape : Shape
     buffers : float32 arrays
-        query [row, lead], or [BLOCK + row, lead, lane] where each lane has its own, tile [BLOCK + column - tile_start,
+        query [row, lead], or [BLOCK + row, lead, lane] where each lane has its own, laid [BLOCK + column - laid_from,
         lead, lane],
         above [column - tile_start, lane] (on entry the row above the block, on return its last row), left [1 + row,
         lane] (on entry the column before `first`, on return the last one), corner [lane] (the cell above and before;
         on return the one for a next sweep), penalty.
     place : int64
-        row of the block, tile_start, first column, last column + 1, offset.
+        row of the block, tile_start, first column, last column + 1, offset, laid_from.
     masked : bool, a literal
         Whether the band's edge crosses the block: a cell then costs penalty[offset + row - column] more.
     """
@@ -109,8 +112,11 @@ def _lay(shape: Any, target: Any, signals: Any, starts: Any, span: Any, num_samp
 
 
 @numba.njit(nogil=True, error_model="numpy")
-def _sweep_matrix(shape: Any, buffers: Any, others: Any, starts: Any, sizes: Any, stop: Any) -> Any:
+def _sweep_matrix(shape: Any, buffers: Any, others: Any, starts: Any, whole: Any, sizes: Any, stop: Any) -> Any:
     """Leave the last column of the matrix in `left`, tile by tile; False if told to stop.
+
+    `whole` says that signals are laid out already, from end to end; else each lane's begins in `others` where `starts`
+    says, and is laid out tile by tile.
 
     Invariant of the tile loop: `left[1 + i]` holds cell (i, tile_start - 1), `left[0]` the virtual cell above it, and
     `above` the last row done so far, infinite in columns that no row has reached. Rows from T on pad the last block;
@@ -118,7 +124,7 @@ def _sweep_matrix(shape: Any, buffers: Any, others: Any, starts: Any, sizes: Any
     """
     num_rows, num_lanes = len(shape[1]), len(shape[2])
     num_samples, window = sizes
-    _, tile, above, left, corner, _ = buffers
+    _, laid, above, left, corner, _ = buffers
     offset = window + num_rows
     padded = (num_samples + num_rows - 1) // num_rows * num_rows
     for lane in range(left.size):
@@ -127,7 +133,9 @@ def _sweep_matrix(shape: Any, buffers: Any, others: Any, starts: Any, sizes: Any
         left[lane] = np.float32(0)
     for tile_start in range(0, num_samples, TILE):
         tile_end = min(tile_start + TILE, num_samples)
-        _lay(shape, tile, others, starts, (tile_start, tile_end), num_samples)
+        laid_from = 0 if whole else tile_start
+        if not whole:
+            _lay(shape, laid, others, starts, (tile_start, tile_end), num_samples)
         for lane in range(above.size):
             above[lane] = _INFINITY
         first_row = max(0, tile_start - window) // num_rows * num_rows
@@ -149,37 +157,65 @@ def _sweep_matrix(shape: Any, buffers: Any, others: Any, starts: Any, sizes: Any
             for part in range(3):
                 if part == 1:
                     if inner < outer:
-                        _sweep(shape, buffers, (i, tile_start, inner, outer, offset), False)
+                        _sweep(shape, buffers, (i, tile_start, inner, outer, offset, laid_from), False)
                 else:
                     first, last = (begin, inner) if part == 0 else (outer, end)
                     if first < last:
-                        _sweep(shape, buffers, (i, tile_start, first, last, offset), True)
+                        _sweep(shape, buffers, (i, tile_start, first, last, offset, laid_from), True)
         for lane in range(num_lanes):
             left[lane] = _INFINITY
     return True
 
 
+@numba.njit(nogil=True, error_model="numpy")
+def _lay_changed(shape: Any, target: Any, signals: Any, starts: Any, before: Any, num_samples: Any) -> None:
+    """Lay whole signals out, but only the lanes that begin elsewhere than `before`, which then equals `starts`."""
+    num_leads, num_lanes = len(shape[0]), len(shape[2])
+    num_changed = 0
+    for lane in range(num_lanes):
+        num_changed += starts[lane] != before[lane]
+    if num_changed > BLOCK // 4:  # a turn of whole blocks costs what a few single lanes do
+        _lay(shape, target, signals, starts, (0, num_samples), num_samples)
+    else:
+        for lane in range(num_lanes):
+            if starts[lane] != before[lane]:
+                at = BLOCK * num_leads * num_lanes + lane
+                for i in range(starts[lane], starts[lane] + num_samples):
+                    for k in range(num_leads):
+                        target[at + k * num_lanes] = signals[i + k * num_samples]
+                    at += num_leads * num_lanes
+    for lane in range(num_lanes):
+        before[lane] = starts[lane]
+
+
 def solve_lanes(
     shape: Any, buffers: Any, queries: Any, others: Any, sizes: Any, tasks: Any, window: Any, stop: Any, out: Any
 ) -> None:
-    """Do the work of `lanes.solve`, compiled; `queries` and `others` are flat."""
+    """Do the work of `lanes.solve`, compiled; `queries` and `others` are flat.
+
+    Other number p (from a task's `first` on, beyond the last one going on with number 0) sits in lane p modulo lanes:
+    where a task's others are the last one's moved on by one, one lane changes and the rest stay laid out.
+    """
     num_leads, num_lanes = len(shape[0]), len(shape[2])
     all_leads, num_samples = sizes
     query, left = buffers[0], buffers[3]
-    starts = np.empty(num_lanes, np.int64)
-    for task in range(tasks.shape[0]):
-        row, query_row, first, num_pairs = tasks[task, 0], tasks[task, 1], tasks[task, 2], tasks[task, 3]
-        for lead in range(0, all_leads, num_leads):
+    whole = buffers[1].size >= (BLOCK + num_samples) * num_leads * num_lanes
+    starts, before = np.empty(num_lanes, np.int64), np.full(num_lanes, -1)
+    for lead in range(0, all_leads, num_leads):
+        for task in range(tasks.shape[0]):
+            row, query_row, first, num_pairs = tasks[task, 0], tasks[task, 1], tasks[task, 2], tasks[task, 3]
             start = (query_row * all_leads + lead) * num_samples
-            for k in range(num_leads):
-                for i in range(num_samples):
+            for i in range(num_samples):
+                for k in range(num_leads):
                     query[i * num_leads + k] = queries[start + k * num_samples + i]
-            for lane in range(num_lanes):
-                starts[lane] = ((first + lane) % out.shape[1] * all_leads + lead) * num_samples
-            if not _sweep_matrix(shape, buffers, others, starts, (num_samples, window), stop):
+            for p in range(first, first + num_lanes):
+                starts[p % num_lanes] = (p % out.shape[1] * all_leads + lead) * num_samples
+            if whole:
+                _lay_changed(shape, buffers[1], others, starts, before, num_samples)
+            if not _sweep_matrix(shape, buffers, others, starts, whole, (num_samples, window), stop):
                 return
-            for lane in range(num_pairs):
-                out[row, (first + lane) % out.shape[1]] += left[num_samples * num_lanes + lane]
+            for p in range(first, first + num_pairs):
+                out[row, p % out.shape[1]] += left[num_samples * num_lanes + p % num_lanes]
 
 
 def solve_pairs(
@@ -197,7 +233,7 @@ def solve_pairs(
             _lay(shape, query, queries, starts, (0, num_samples), num_samples)
             for lane in range(num_lanes):
                 starts[lane] = (pairs[first + lane, 1] * all_leads + lead) * num_samples
-            if not _sweep_matrix(shape, buffers, others, starts, (num_samples, window), stop):
+            if not _sweep_matrix(shape, buffers, others, starts, False, (num_samples, window), stop):
                 return
             for lane in range(min(num_lanes, out.size - first)):
                 out[first + lane] += left[num_samples * num_lanes + lane]
