@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import Literal
 
@@ -46,6 +47,9 @@ class Recording:
         The count that means 0 mV.
     quantisation_error_mv : float
         Half a count, where the source held floats and we chose the counts; 0 where counts are native.
+    acquired : datetime or None
+        The wall clock where it was recorded, without a time zone. It may identify a patient: it leaves
+        `corpus.pseudonyms` shifted.
     """
 
     key: str
@@ -59,6 +63,7 @@ class Recording:
     sex: Sex | None = None
     source_format: str = ""
     quantisation_error_mv: float = 0.0
+    acquired: datetime | None = None
 
     @cached_property
     def signal(self) -> Float32:
@@ -89,6 +94,7 @@ class Recording:
         age_years: float | None = None,
         sex: Sex | None = None,
         source_format: str = "",
+        acquired: datetime | None = None,
     ) -> Recording:
         """Make a recording of floats: each lead is quantised on its own scale, as finely as int16 allows.
 
@@ -123,6 +129,7 @@ class Recording:
             sex=sex,
             source_format=source_format,
             quantisation_error_mv=float(0.5 / gain.min()),
+            acquired=acquired,
         )
 
 

@@ -6,7 +6,7 @@ none fetches anything.
 """
 
 from hemometric.vendors.recordings import read_recordings
-from hemometric.vendors.registry import VENDORS, find, read
-from hemometric.vendors.source import Source, Vendor
+from hemometric.vendors.registry import VENDORS, find, read, read_all, vendor_of
+from hemometric.vendors.source import ReadError, Source, Vendor
 
-__all__ = ["VENDORS", "Source", "Vendor", "find", "read", "read_recordings"]
+__all__ = ["VENDORS", "ReadError", "Source", "Vendor", "find", "read", "read_all", "read_recordings", "vendor_of"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hemometric.ecg import Recording, Rejected
 from hemometric.errors import UsageError
-from hemometric.vendors.registry import find, read
+from hemometric.vendors.registry import find, read_all
 
 
 def read_recordings(path: str | os.PathLike[str]) -> list[Recording]:
@@ -38,7 +38,7 @@ def read_recordings(path: str | os.PathLike[str]) -> list[Recording]:
     >>> recordings = hemometric.read("archive/")  # doctest: +SKIP
     """
     path = Path(path)
-    found = [read(source) for source in find([path])]
+    found = list(read_all(list(find([path]))))
     recordings = [one for one in found if isinstance(one, Recording)]
     refused = [one for one in found if isinstance(one, Rejected)]
     if refused and not path.is_dir():

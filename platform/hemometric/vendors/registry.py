@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 
 from hemometric.ecg import Recording, Rejected
 from hemometric.errors import UsageError
-from hemometric.vendors.source import Source, Vendor
-from hemometric.vendors.wfdb_format import WfdbVendor
+from hemometric.vendors.source import HEAD_BYTES, Source, Vendor, read_bounded
+from hemometric.vendors.wfdb_format import WFDB
 
-VENDORS: tuple[Vendor, ...] = (WfdbVendor(),)
-"""All readers; the first that recognises a file reads it."""
+VENDORS: tuple[Vendor, ...] = (WFDB,)
+"""All readers that need no config; the first that recognises a file reads it."""
 
 
-def find(roots: Sequence[Path]) -> Iterator[Source]:
+def find(roots: Sequence[Path], vendors: Sequence[Vendor] = VENDORS) -> Iterator[Source]:
     """List the records of folders and single files, sorted by key.
 
     A record is named by its root folder's name and its path in it, so that moving the archive changes no key. Hidden
-    files (macOS leaves ``._00001.hea``) and folders behind symbolic links are left out.
+    files (macOS leaves ``._00001.hea``) and folders behind symbolic links are left out. A file that no reader
+    recognises but whose suffix is that of a format is listed too: reading it says what is wrong.
 
     Parameters
     ----------
     roots : sequence of Path
         Folders, searched to the bottom, or single record files, which are named by the folder that they lie in.
+    vendors : sequence of Vendor
+        The readers to ask, in this order.
 
     Raises
     ------
@@ -36,7 +40,7 @@ def find(roots: Sequence[Path]) -> Iterator[Source]:
     for root in roots:
         _reach(root)
     folders = {root for root in roots if root.is_dir()}
-    found: dict[str, tuple[str, str]] = {}
+    found: dict[str, tuple[str, str, str]] = {}
     num_shared: dict[Path, int] = {}
     num_files = 0
     for root in dict.fromkeys(roots):
@@ -44,17 +48,23 @@ def find(roots: Sequence[Path]) -> Iterator[Source]:
             raise UsageError(f"source {root} lies in source {inside}; give only the outer one")
         base = root if root in folders else root.parent
         num_records = 0
-        for path, vendor in _records(root):
+        for path, vendor in _records(root, vendors):
             num_files += 1
             if vendor is None:
                 continue
             num_records += 1
-            key = _text("/".join([base.name, *path.relative_to(base).with_suffix("").parts]).lstrip("/"))
-            if key in found:
-                num_shared[root] = num_shared.get(root, 0) + 1
-            found[key] = (str(path), vendor.name)
+            name = path.relative_to(base)
+            name = name.with_suffix("") if vendor.by_stem else name
+            key = _text("/".join([base.name, *name.parts]).lstrip("/"))
+            for item in vendor.list_items(path):
+                of_item = f"{key}/{item}" if item else key
+                if of_item in found:
+                    num_shared[root] = num_shared.get(root, 0) + 1
+                found[of_item] = (str(path), vendor.name, item)
         if root not in folders and not num_records:
-            raise UsageError(f"source {root} is no ECG file that can be read ({_formats()}; for wfdb, give the .hea)")
+            raise UsageError(
+                f"source {root} is no ECG file that can be read ({_formats(vendors)}; for wfdb, give the .hea)"
+            )
     for root, num in num_shared.items():
         raise UsageError(
             f"source {root}: {num} of its records share a name with another one; give source folders whose names "
@@ -62,28 +72,45 @@ def find(roots: Sequence[Path]) -> Iterator[Source]:
         )
     if not found:
         where = ", ".join(str(root) for root in roots) or "no path"
-        raise UsageError(f"no ECG in {where}: {num_files} files, none in a known format ({_formats()})")
+        raise UsageError(f"no ECG in {where}: {num_files} files, none in a known format ({_formats(vendors)})")
     # Paths are made one by one: for a million records, a million objects less.
-    return (Source(key, Path(found[key][0]), found[key][1]) for key in sorted(found))
+    return (Source(key, Path(path), name, item) for key, (path, name, item) in sorted(found.items()))
 
 
-def read(source: Source) -> Recording | Rejected:
-    """Read one record.
+def read(source: Source, vendors: Sequence[Vendor] = VENDORS) -> Recording | Rejected:
+    """Read one record; see `read_all`."""
+    return next(read_all([source], vendors))
 
-    Returns
-    -------
+
+def read_all(sources: Sequence[Source], vendors: Sequence[Vendor] = VENDORS) -> Iterator[Recording | Rejected]:
+    """Read records, in their order; a file that holds several that stand side by side is opened once.
+
+    Yields
+    ------
     Recording or Rejected
         Bad bytes give a `Rejected` with a reason code, never an exception.
 
     Raises
     ------
     UsageError
-        The source names a format that no vendor reads.
+        A source names a format that no vendor reads.
     """
-    vendor = next((vendor for vendor in VENDORS if vendor.name == source.format), None)
+    for (path, name), group in groupby(sources, key=lambda source: (source.path, source.format)):
+        yield from vendor_of(name, vendors).read_all(path, {source.item: source.key for source in group})
+
+
+def vendor_of(name: str, vendors: Sequence[Vendor] = VENDORS) -> Vendor:
+    """Find the reader of a format.
+
+    Raises
+    ------
+    UsageError
+        There is none.
+    """
+    vendor = next((vendor for vendor in vendors if vendor.name == name), None)
     if vendor is None:
-        raise UsageError(f"format {source.format!r} is not known; known: {_formats()}")
-    return vendor.read(source.path, source.key)
+        raise UsageError(f"format {name!r} is not known; known: {_formats(vendors)}")
+    return vendor
 
 
 def _reach(root: Path) -> None:
@@ -95,12 +122,12 @@ def _reach(root: Path) -> None:
         raise UsageError(f"source {root} cannot be reached: {error.strerror}") from None
 
 
-def _records(root: Path) -> Iterator[tuple[Path, Vendor | None]]:
+def _records(root: Path, vendors: Sequence[Vendor]) -> Iterator[tuple[Path, Vendor | None]]:
     """Yield each file below with the vendor that reads it, None if it is no record."""
     for folder, names in _folders(root):
-        vendors = {path: _vendor(path) for path in (folder / name for name in names)}
-        parts = _parts({path: vendor.parts(path) for path, vendor in vendors.items() if vendor})
-        yield from ((path, None if path in parts else vendor) for path, vendor in vendors.items())
+        found = {path: _vendor(path, vendors) for path in (folder / name for name in names)}
+        parts = _parts({path: vendor.parts(path) for path, vendor in found.items() if vendor and vendor.parts})
+        yield from ((path, None if path in parts else vendor) for path, vendor in found.items())
 
 
 def _parts(named: Mapping[Path, Sequence[Path]]) -> set[Path]:
@@ -135,8 +162,15 @@ def _folders(root: Path) -> Iterator[tuple[Path, list[str]]]:
         raise UsageError(f"source folder {root} {what}: {refused[0].strerror}; allow reading, or give other sources")
 
 
-def _vendor(path: Path) -> Vendor | None:
-    return next((vendor for vendor in VENDORS if vendor.sniff(path)), None)
+def _vendor(path: Path, vendors: Sequence[Vendor]) -> Vendor | None:
+    try:
+        head = read_bounded(path, HEAD_BYTES)
+    except OSError:
+        head = b""
+    suffix = path.suffix.casefold()
+    recognised = (vendor for vendor in vendors if vendor.sniff(path, head))
+    named = (vendor for vendor in vendors if suffix in vendor.suffixes)
+    return next(recognised, None) or next(named, None)
 
 
 def _text(name: str) -> str:
@@ -144,5 +178,5 @@ def _text(name: str) -> str:
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def _formats() -> str:
-    return ", ".join(vendor.name for vendor in VENDORS)
+def _formats(vendors: Sequence[Vendor]) -> str:
+    return ", ".join(vendor.name for vendor in vendors)

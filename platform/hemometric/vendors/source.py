@@ -1,14 +1,20 @@
-"""What every reader of files shares: where a record lies, and what a reader must be able to do."""
+"""What every reader of files shares: where a record lies, what a reader must give, and how bytes are read safely."""
 
 from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from hemometric.ecg import Recording, Rejected
+
+HEAD_BYTES = 4096
+"""How much of a file readers see to recognise it."""
+
+MAX_FILE_BYTES = 1 << 28
+"""A file that holds one ECG and is larger than this is refused unread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,38 +24,126 @@ class Source:
     Attributes
     ----------
     key : str
-        The name of the source folder and the record's path in it without suffix, such as
-        ``ptbxl/records500/00000/00001_hr``. It may identify a patient: see `hemometric.ecg.Recording.key`.
+        The name of the source folder and the record's path in it, such as ``ptbxl/records500/00000/00001_hr`` or
+        ``muse/2021/ecg.xml``; ``/`` and the item follow where a file holds several ECGs. It may identify a patient:
+        see `hemometric.ecg.Recording.key`.
     path : Path
         The file to read; for WFDB, the header.
     format : str
         Name of the vendor that recognised it.
+    item : str
+        Which ECG of the file; empty where a file holds one.
     """
 
     key: str
     path: Path
     format: str
+    item: str = ""
 
 
-class Vendor(Protocol):
-    """A reader of one format: stateless, so that one instance serves all threads and processes."""
+class ReadError(Exception):
+    """An ECG that cannot be taken; becomes `hemometric.ecg.Rejected` at the door of this room.
 
-    @property
-    def name(self) -> str:
-        """The format's name, as in `Source.format` and `Recording.source_format`."""
-        ...
+    Parameters
+    ----------
+    reason : str
+        The reason code: ``truncated``, ``unreadable``, ``unsupported``, ``no_waveform``, ``no_standard_lead``,
+        ``duplicate_lead``, ``unknown_unit``, ``gain_zero``, ``rate_missing``, ``too_long``, ``unsafe`` and the like.
+    detail : str
+        One sentence without any text of the file, which may name a patient.
+    """
 
-    def sniff(self, path: Path) -> bool:
-        """Whether the file is one record of this format, damaged or not. Reads little of it; never raises."""
-        ...
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
 
-    def parts(self, path: Path) -> tuple[Path, ...]:
-        """The files that this record refers to as parts of itself and that are no records of their own."""
-        ...
 
-    def read(self, path: Path, key: str) -> Recording | Rejected:
-        """Read one record. Bad bytes of any kind give `Rejected`, never an exception; nothing is ever fetched."""
-        ...
+ListItems = Callable[[Path], tuple[str, ...]]
+"""``items(path)``: names of the ECGs that a file holds; `ReadError` for bad bytes, as any other exception."""
+
+Read = Callable[[Path, Mapping[str, str]], Iterator[Recording | Rejected]]
+"""``read(path, keys)``: the ECGs of a file that `keys` names, from item to key, in that order; opens the file once.
+
+Where a format holds one ECG a file, the item is "". `ReadError` for bad bytes, as any other exception, is raised or,
+where the other ECGs of the file can still be read, returned as `Rejected`.
+"""
+
+
+@dataclass(frozen=True)
+class Vendor:
+    """A reader of one format: functions without a state, so that one value serves all threads and processes.
+
+    Attributes
+    ----------
+    name : str
+        The format's name, as in `Source.format` and `Recording.source_format`.
+    suffixes : tuple of str
+        Lower-case suffixes that files of the format have. One that is damaged beyond recognition is still met, and
+        counted, by its suffix.
+    sniff : callable
+        ``sniff(path, head)``: whether the file is of this format, by its first `HEAD_BYTES` bytes. Never raises.
+    read : Read
+    items : ListItems or None
+        Where a file may hold several ECGs.
+    parts : callable or None
+        ``parts(path)``: files that this record refers to as parts of itself and that are no records of their own.
+    by_stem : bool
+        Whether a record is several files of one stem, which is then its name; else a file is named with its suffix.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    sniff: Callable[[Path, bytes], bool]
+    read: Read
+    items: ListItems | None = None
+    parts: Callable[[Path], tuple[Path, ...]] | None = None
+    by_stem: bool = False
+
+    def list_items(self, path: Path) -> tuple[str, ...]:
+        """Name the ECGs of a file; "" where it holds one by its format, or none that can be listed."""
+        if self.items is None:
+            return ("",)
+        try:
+            return self.items(path) or ("",)
+        except Exception:  # noqa: BLE001 - `read_all` says what is wrong with it
+            return ("",)
+
+    def read_all(self, path: Path, keys: Mapping[str, str]) -> Iterator[Recording | Rejected]:
+        """Read ECGs of one file, from item to key; bad bytes of any kind give `Rejected`, never an exception."""
+        waiting = list(keys.values())
+        try:
+            for found in self._read_or_say_why_not(path, keys):
+                waiting.remove(found.key)
+                yield found
+        except Exception as error:  # noqa: BLE001 - libraries raise anything when bytes are bad
+            reason, detail = self._refusal(error)
+            yield from (Rejected(key, reason, detail) for key in waiting)
+
+    def _read_or_say_why_not(self, path: Path, keys: Mapping[str, str]) -> Iterator[Recording | Rejected]:
+        if self.items is not None and "" in keys:
+            self.items(path)  # raises what kept `list_items` from naming them
+            raise ReadError("no_waveform", "the file holds no ECG")
+        yield from self.read(path, keys)
+
+    def _refusal(self, error: Exception) -> tuple[str, str]:
+        match error:
+            case ReadError():
+                return error.reason, error.detail
+            case OSError() if error.strerror:  # its own text holds the path, which may name a patient
+                return "unreadable", f"a file cannot be read: {error.strerror}"
+            case MemoryError():
+                return "too_long", "reading it needs more memory than there is"
+        return "unreadable", f"it cannot be read as {self.name} ({type(error).__name__})"
+
+
+def one_ecg(read: Callable[[Path, str], Recording]) -> Read:
+    """Make the `Read` of a format with one ECG a file out of ``read(path, key)``."""
+
+    def read_keys(path: Path, keys: Mapping[str, str]) -> Iterator[Recording | Rejected]:
+        return (read(path, key) for key in keys.values())
+
+    return read_keys
 
 
 def read_bounded(path: Path, max_bytes: int, offset: int = 0) -> bytes:
@@ -65,10 +159,28 @@ def read_bounded(path: Path, max_bytes: int, offset: int = 0) -> bytes:
         return file.read(max_bytes)
 
 
+def read_whole(path: Path) -> bytes:
+    """Read a file of one ECG.
+
+    Raises
+    ------
+    ReadError
+        It is empty (``truncated``) or larger than `MAX_FILE_BYTES` (``too_long``).
+    OSError
+        As for `read_bounded`.
+    """
+    content = read_bounded(path, MAX_FILE_BYTES + 1)
+    if not content:
+        raise ReadError("truncated", "the file is empty")
+    if len(content) > MAX_FILE_BYTES:
+        raise ReadError("too_long", f"the file is larger than {MAX_FILE_BYTES >> 20} MB")
+    return content
+
+
 def _open_ordinary(path: str, flags: int) -> int:
     # Without O_NONBLOCK, opening a named pipe would wait for its writer for ever.
     descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise OSError("not an ordinary file")
+        raise OSError(0, "not an ordinary file")
     return descriptor

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 
-from hemometric.ecg import INVALID_COUNT, Float64, Int16, Recording, Rejected
+from hemometric.ecg import INVALID_COUNT, Float64, Int16, Recording
 from hemometric.vendors.demographics import age_from_text, sex_from_text
-from hemometric.vendors.source import read_bounded
-from hemometric.vendors.wfdb_header import MAX_HEADER_BYTES, Header, SignalLine, WfdbError, parse_header
+from hemometric.vendors.source import ReadError, Vendor, one_ecg, read_bounded
+from hemometric.vendors.wfdb_header import MAX_HEADER_BYTES, Header, SignalLine, parse_header
 from hemometric.vendors.wfdb_samples import FORMATS, Counts, decode, num_bytes, num_values, to_int16
 from hemometric.waveform import canonical_lead
 
@@ -36,43 +34,20 @@ _UNITS_PER_MV = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class WfdbVendor:
-    """Reads single-segment WFDB records in formats 8, 16, 24, 32, 61, 80, 160 and 212, ``.mat`` of CinC included."""
+def _sniff(path: Path, head: bytes) -> bool:
+    """Whether the file is a WFDB header: one by its suffix, and not another format's by its content."""
+    if path.suffix.casefold() != ".hea":
+        return False
+    return not head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"<", b"\x89HDF", b"PK\x03\x04"))
 
-    name: ClassVar[str] = "wfdb"
 
-    def sniff(self, path: Path) -> bool:
-        """Whether the file is a WFDB header.
-
-        The suffix ``.hea`` is part of the format: a header that is cut or overwritten must still be met and
-        counted, so that its content only decides whether it is another format's file.
-        """
-        if path.suffix.casefold() != ".hea":
-            return False
-        try:
-            head = read_bounded(path, 64)
-        except OSError:
-            return True  # `read` says what is wrong with it
-        return not head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"<", b"\x89HDF", b"PK\x03\x04"))
-
-    def parts(self, path: Path) -> tuple[Path, ...]:
-        """Headers of the segments, if the record has segments."""
-        try:
-            header = parse_header(read_bounded(path, MAX_HEADER_BYTES + 1))
-        except (OSError, WfdbError):
-            return ()
-        return tuple(path.with_name(f"{segment}{path.suffix}") for segment in header.segments)
-
-    def read(self, path: Path, key: str) -> Recording | Rejected:
-        """Read one record by its header."""
-        try:
-            return _read(path, key)
-        except WfdbError as error:
-            return Rejected(key, error.reason, error.detail)
-        except OSError as error:
-            # The error's own text holds the path, which may name a patient.
-            return Rejected(key, "unreadable", f"a file cannot be read: {error.strerror or 'not an ordinary file'}")
+def _parts(path: Path) -> tuple[Path, ...]:
+    """Headers of the segments, if the record has segments."""
+    try:
+        header = parse_header(read_bounded(path, MAX_HEADER_BYTES + 1))
+    except (OSError, ReadError):
+        return ()
+    return tuple(path.with_name(f"{segment}{path.suffix}") for segment in header.segments)
 
 
 def _read(path: Path, key: str) -> Recording:
@@ -85,7 +60,7 @@ def _read(path: Path, key: str) -> Recording:
 
     lengths = {counts[index].size for index in chosen}
     if len(lengths) > 1:
-        raise WfdbError("truncated", "the signal files hold different numbers of samples")
+        raise ReadError("truncated", "the signal files hold different numbers of samples")
     rows: list[Int16] = []
     gains: list[float] = []
     offsets: list[float] = []
@@ -117,19 +92,19 @@ def _read(path: Path, key: str) -> Recording:
 def _chosen(header: Header) -> dict[int, str]:
     """Find the signals that are standard leads, and refuse what cannot be read as one ECG at one rate."""
     if header.segments:
-        raise WfdbError("unsupported", f"the record consists of {len(header.segments)} segments")
+        raise ReadError("unsupported", f"the record consists of {len(header.segments)} segments")
     chosen: dict[int, str] = {}
     for index, signal in enumerate(header.signals):
         lead = canonical_lead(signal.description)
         if lead is None:
             continue
         if lead in chosen.values():
-            raise WfdbError("duplicate_lead", f"lead {lead} stands twice in the header")
+            raise ReadError("duplicate_lead", f"lead {lead} stands twice in the header")
         chosen[index] = lead
     if not chosen:
-        raise WfdbError("no_standard_lead", f"none of its {header.num_signals} signals is named as a standard lead")
+        raise ReadError("no_standard_lead", f"none of its {header.num_signals} signals is named as a standard lead")
     if len({signal.per_frame for signal in header.signals}) > 1:
-        raise WfdbError("unsupported", "its signals have several sampling rates")
+        raise ReadError("unsupported", "its signals have several sampling rates")
     for index, lead in chosen.items():
         _check(header.signals[index], lead)
     return chosen
@@ -137,37 +112,37 @@ def _chosen(header: Header) -> dict[int, str]:
 
 def _check(signal: SignalLine, lead: str) -> None:
     if not _PLAIN_NAME.fullmatch(signal.file):
-        raise WfdbError("unsafe_name", f"the file of lead {lead} is not a plain name in the header's own folder")
+        raise ReadError("unsafe_name", f"the file of lead {lead} is not a plain name in the header's own folder")
     if signal.format not in FORMATS:
         known = ", ".join(str(storage) for storage in FORMATS)
-        raise WfdbError("unsupported", f"lead {lead} is stored in format {signal.format}; read are {known}")
+        raise ReadError("unsupported", f"lead {lead} is stored in format {signal.format}; read are {known}")
     if signal.skew:
-        raise WfdbError("unsupported", f"lead {lead} is skewed against the others")
+        raise ReadError("unsupported", f"lead {lead} is skewed against the others")
     if signal.byte_offset > _MAX_OFFSET:
-        raise WfdbError("truncated", f"the samples of lead {lead} begin at byte {signal.byte_offset}")
+        raise ReadError("truncated", f"the samples of lead {lead} begin at byte {signal.byte_offset}")
     _gain_per_mv(signal, lead)
 
 
 def _rate_hz(header: Header) -> float:
     if not header.rate_hz or not np.isfinite(header.rate_hz):
-        raise WfdbError("rate_missing", "the header gives no sampling rate above zero")
+        raise ReadError("rate_missing", "the header gives no sampling rate above zero")
     rate_hz = header.rate_hz * header.signals[0].per_frame
     if not _RATES_HZ[0] <= rate_hz <= _RATES_HZ[1]:
-        raise WfdbError("rate_range", f"{rate_hz:g} Hz is no sampling rate of an ECG")
+        raise ReadError("rate_range", f"{rate_hz:g} Hz is no sampling rate of an ECG")
     return rate_hz
 
 
 def _gain_per_mv(signal: SignalLine, lead: str) -> float:
     if not signal.gain:
-        raise WfdbError("gain_zero", f"lead {lead} has no gain, or a gain of 0: its millivolts are unknown")
+        raise ReadError("gain_zero", f"lead {lead} has no gain, or a gain of 0: its millivolts are unknown")
     if signal.gain < 0:
-        raise WfdbError("gain_negative", f"lead {lead} has a negative gain")
+        raise ReadError("gain_negative", f"lead {lead} has a negative gain")
     units_per_mv = _UNITS_PER_MV.get(signal.unit.casefold())
     if units_per_mv is None:
-        raise WfdbError("unknown_unit", f"lead {lead} is in a unit that is not a kind of volt")
+        raise ReadError("unknown_unit", f"lead {lead} is in a unit that is not a kind of volt")
     gain_per_mv = signal.gain * units_per_mv
     if not _GAINS_PER_MV[0] <= gain_per_mv <= _GAINS_PER_MV[1]:
-        raise WfdbError("gain_range", f"lead {lead} has {gain_per_mv:g} counts per millivolt")
+        raise ReadError("gain_range", f"lead {lead} has {gain_per_mv:g} counts per millivolt")
     return gain_per_mv
 
 
@@ -183,24 +158,24 @@ def _read_file(path: Path, header: Header, file: str) -> dict[int, Counts]:
     signals = [header.signals[index] for index in members]
     storage, byte_offset, per_frame = signals[0].format, signals[0].byte_offset, signals[0].per_frame
     if any(signal.format != storage or signal.byte_offset not in (0, byte_offset) for signal in signals):
-        raise WfdbError("unreadable", "the signals of one file differ in format or place")
+        raise ReadError("unreadable", "the signals of one file differ in format or place")
     frame = per_frame * len(members)
     num_frames = header.num_frames
     if num_frames is not None and num_frames * per_frame * header.num_signals > MAX_VALUES:
-        raise WfdbError("too_long", f"the header announces {num_frames} samples; at most {MAX_VALUES} in all are read")
+        raise ReadError("too_long", f"the header announces {num_frames} samples; at most {MAX_VALUES} in all are read")
     wanted = num_bytes(storage, MAX_VALUES + 1 if num_frames is None else num_frames * frame)
     try:
         content = read_bounded(path.with_name(file), wanted, byte_offset)
     except FileNotFoundError:
-        raise WfdbError("missing_file", "a file that the header names is not in its folder") from None
+        raise ReadError("missing_file", "a file that the header names is not in its folder") from None
     if num_frames is None:
         num_frames = num_values(storage, len(content)) // frame
         if num_frames * frame > MAX_VALUES:
-            raise WfdbError("too_long", f"more than {MAX_VALUES} samples")
+            raise ReadError("too_long", f"more than {MAX_VALUES} samples")
     elif len(content) < wanted:
-        raise WfdbError("truncated", f"{len(content)} of {wanted} bytes of samples are there")
+        raise ReadError("truncated", f"{len(content)} of {wanted} bytes of samples are there")
     if num_frames == 0:
-        raise WfdbError("truncated", "the signal file holds no samples")
+        raise ReadError("truncated", "the signal file holds no samples")
     values = decode(content, storage, num_frames * frame).reshape(num_frames, len(members), per_frame)
     by_signal: Counts = np.ascontiguousarray(values.transpose(1, 0, 2)).reshape(len(members), num_frames * per_frame)
     if storage == 8:
@@ -214,7 +189,7 @@ def _sum_up(differences: Counts, signals: Sequence[SignalLine]) -> Counts:
     initial = np.array([[signal.initial] for signal in signals], dtype=np.int64)
     totals = initial + np.cumsum(differences, axis=1, dtype=np.int64)
     if np.abs(totals).max() >= 2**31:
-        raise WfdbError("unreadable", "the samples leave the range of 32 bits")
+        raise ReadError("unreadable", "the samples leave the range of 32 bits")
     return totals.astype(np.int32)
 
 
@@ -222,7 +197,7 @@ def _verify(counts: Counts, signals: Sequence[SignalLine]) -> None:
     sums = counts.sum(axis=1, dtype=np.int64)
     for total, signal in zip(sums, signals, strict=True):
         if signal.checksum is not None and (int(total) - signal.checksum) % 65536:
-            raise WfdbError("checksum", "the samples do not add up to the checksum of the header")
+            raise ReadError("checksum", "the samples do not add up to the checksum of the header")
 
 
 def _as_int16(counts: Counts, storage: int) -> tuple[Int16, float, int]:
@@ -240,3 +215,7 @@ def _as_int16(counts: Counts, storage: int) -> tuple[Int16, float, int]:
 
 def _float64(values: Sequence[float]) -> Float64:
     return np.array(values, dtype=np.float64)
+
+
+WFDB = Vendor(name="wfdb", suffixes=(".hea",), sniff=_sniff, read=one_ecg(_read), parts=_parts, by_stem=True)
+"""Single-segment records in formats 8, 16, 24, 32, 61, 80, 160 and 212, ``.mat`` of CinC included."""

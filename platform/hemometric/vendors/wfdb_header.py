@@ -6,6 +6,8 @@ import math
 import re
 from dataclasses import dataclass, field
 
+from hemometric.vendors.source import ReadError
+
 MAX_HEADER_BYTES = 1 << 20
 MAX_SIGNALS = 1024
 
@@ -31,23 +33,6 @@ _SIGNAL = re.compile(
     re.VERBOSE | re.ASCII,
 )
 _SEGMENT = re.compile(r"(?P<name>[-\w]+~?|~)[ \t]+\d{1,18}\b.*", re.ASCII)
-
-
-class WfdbError(Exception):
-    """A record that cannot be taken; becomes `hemometric.ecg.Rejected` at the door of this room.
-
-    Parameters
-    ----------
-    reason : str
-        The reason code.
-    detail : str
-        One sentence without any text of the file, which may name a patient.
-    """
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(detail)
-        self.reason = reason
-        self.detail = detail
 
 
 @dataclass(frozen=True)
@@ -106,7 +91,7 @@ def parse_header(content: bytes) -> Header:
 
     Raises
     ------
-    WfdbError
+    ReadError
         With reason ``truncated`` (no record line, or fewer signal lines than it announces), ``unreadable`` (not
         the grammar of WFDB headers, or text that is no text), ``too_long`` (more than a header can need).
 
@@ -115,22 +100,22 @@ def parse_header(content: bytes) -> Header:
     WFDB Applications Guide, header(5).
     """
     if len(content) > MAX_HEADER_BYTES:
-        raise WfdbError("too_long", f"the header is longer than {MAX_HEADER_BYTES} bytes")
+        raise ReadError("too_long", f"the header is longer than {MAX_HEADER_BYTES} bytes")
     # What matters is ASCII, save for the Greek letter of microvolts, which older devices write in Latin-1.
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = content.decode("latin-1")
     if "\0" in text:
-        raise WfdbError("unreadable", "the header holds zero bytes: it is not text")
+        raise ReadError("unreadable", "the header holds zero bytes: it is not text")
     lines = [line.strip(" \t\f\v") for line in re.split(r"\r\n|\r|\n", text)]
     body = [line for line in lines if line and not line.startswith("#")]
     comments = tuple(filter(None, (_comment(line) for line in lines if line.startswith("#"))))
     if not body:
-        raise WfdbError("truncated", "the header has no record line")
+        raise ReadError("truncated", "the header has no record line")
     record = _RECORD.fullmatch(body[0])
     if record is None:
-        raise WfdbError("unreadable", "the first line is not a WFDB record line")
+        raise ReadError("unreadable", "the first line is not a WFDB record line")
     num_signals = int(record["num_signals"])
     rate_hz = float(record["rate"]) if record["rate"] else None
     num_frames = int(record["num_samples"] or 0) or None
@@ -138,27 +123,27 @@ def parse_header(content: bytes) -> Header:
         segments = [match["name"] for line in body[1:] if (match := _SEGMENT.fullmatch(line))]
         return Header(num_signals, rate_hz, num_frames, segments=tuple(segments), comments=comments)
     if num_signals > MAX_SIGNALS:
-        raise WfdbError("too_long", f"the header announces {num_signals} signals; at most {MAX_SIGNALS} are read")
+        raise ReadError("too_long", f"the header announces {num_signals} signals; at most {MAX_SIGNALS} are read")
     if len(body) - 1 < num_signals:
-        raise WfdbError("truncated", f"the header announces {num_signals} signals and describes {len(body) - 1}")
+        raise ReadError("truncated", f"the header announces {num_signals} signals and describes {len(body) - 1}")
     if len(body) - 1 > num_signals:
-        raise WfdbError("unreadable", f"the header announces {num_signals} signals and describes {len(body) - 1}")
+        raise ReadError("unreadable", f"the header announces {num_signals} signals and describes {len(body) - 1}")
     signals = tuple(_signal(line, number) for number, line in enumerate(body[1:], start=1))
     if len(signals) > 1 and not signals[-1].description and all(signal.description for signal in signals[:-1]):
-        raise WfdbError("truncated", "the header ends within the line of its last signal")
+        raise ReadError("truncated", "the header ends within the line of its last signal")
     return Header(num_signals, rate_hz, num_frames, signals=signals, comments=comments)
 
 
 def _signal(line: str, number: int) -> SignalLine:
     match = _SIGNAL.fullmatch(line)
     if match is None:
-        raise WfdbError("unreadable", f"the line of signal {number} is not a WFDB signal line")
+        raise ReadError("unreadable", f"the line of signal {number} is not a WFDB signal line")
     gain = float(match["gain"]) if match["gain"] is not None else None
     if gain is not None and not math.isfinite(gain):
-        raise WfdbError("unreadable", f"the gain of signal {number} is not finite")
+        raise ReadError("unreadable", f"the gain of signal {number} is not finite")
     per_frame = int(match["per_frame"] or 1)
     if per_frame == 0:
-        raise WfdbError("unreadable", f"signal {number} has no samples in a frame")
+        raise ReadError("unreadable", f"signal {number} has no samples in a frame")
     return SignalLine(
         file=match["file"],
         format=int(match["format"]),
