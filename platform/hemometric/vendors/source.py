@@ -16,6 +16,9 @@ HEAD_BYTES = 4096
 MAX_FILE_BYTES = 1 << 28
 """A file that holds one ECG and is larger than this is refused unread."""
 
+MAX_VALUES = 1 << 24
+"""Samples of all leads together that one ECG may hold: 46 minutes of 12 leads at 500 Hz."""
+
 
 @dataclass(frozen=True, slots=True)
 class Source:

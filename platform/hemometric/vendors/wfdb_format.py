@@ -14,13 +14,10 @@ import numpy as np
 
 from hemometric.ecg import INVALID_COUNT, Float64, Int16, Recording
 from hemometric.vendors.demographics import age_from_text, sex_from_text
-from hemometric.vendors.source import ReadError, Vendor, one_ecg, read_bounded
+from hemometric.vendors.source import MAX_VALUES, ReadError, Vendor, one_ecg, read_bounded
 from hemometric.vendors.wfdb_header import MAX_HEADER_BYTES, Header, SignalLine, parse_header
 from hemometric.vendors.wfdb_samples import FORMATS, Counts, decode, num_bytes, num_values, to_int16
 from hemometric.waveform import canonical_lead
-
-MAX_VALUES = 1 << 24
-"""Samples of all signals together that one record may hold: 46 minutes of 12 leads at 500 Hz."""
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_\-][A-Za-z0-9_.\-]{0,254}", re.ASCII)
 _MAX_OFFSET = 1 << 30
