@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 
 from hemometric.ecg import Sex
 
@@ -35,3 +36,11 @@ def sex_from_text(text: str) -> Sex | None:
     if word in _FEMALE:
         return "female"
     return "male" if word in _MALE else None
+
+
+def age_at(born: date | None, acquired: date | None) -> float | None:
+    """Count the whole years from a birth to an ECG, as `age_from_text` takes them; None where a date is missing."""
+    if born is None or acquired is None:
+        return None
+    age = acquired.year - born.year - ((acquired.month, acquired.day) < (born.month, born.day))
+    return float(age) if 0 <= age <= MAX_AGE_YEARS else None

@@ -14,6 +14,7 @@ import numpy as np
 
 from hemometric.ecg import INVALID_COUNT, Float64, Int16, Recording
 from hemometric.vendors.demographics import age_from_text, sex_from_text
+from hemometric.vendors.scale import checked_gain_per_mv, checked_rate_hz, units_per_mv
 from hemometric.vendors.source import MAX_VALUES, ReadError, Vendor, one_ecg, read_bounded
 from hemometric.vendors.wfdb_header import MAX_HEADER_BYTES, Header, SignalLine, parse_header
 from hemometric.vendors.wfdb_samples import FORMATS, Counts, decode, num_bytes, num_values, to_int16
@@ -21,14 +22,6 @@ from hemometric.waveform import canonical_lead
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_\-][A-Za-z0-9_.\-]{0,254}", re.ASCII)
 _MAX_OFFSET = 1 << 30
-_RATES_HZ = (1.0, 1e6)
-_GAINS_PER_MV = (1e-6, 1e12)  # whatever a device may mean, and what float32 millivolts can hold
-_UNITS_PER_MV = {
-    "mv": 1.0, "millivolt": 1.0, "millivolts": 1.0,
-    "uv": 1e3, "\u00b5v": 1e3, "\u03bcv": 1e3, "microvolt": 1e3, "microvolts": 1e3,
-    "nv": 1e6, "nanovolt": 1e6, "nanovolts": 1e6,
-    "v": 1e-3, "volt": 1e-3, "volts": 1e-3,
-}  # fmt: skip
 
 
 def _sniff(path: Path, head: bytes) -> bool:
@@ -121,26 +114,11 @@ def _check(signal: SignalLine, lead: str) -> None:
 
 
 def _rate_hz(header: Header) -> float:
-    if not header.rate_hz or not np.isfinite(header.rate_hz):
-        raise ReadError("rate_missing", "the header gives no sampling rate above zero")
-    rate_hz = header.rate_hz * header.signals[0].per_frame
-    if not _RATES_HZ[0] <= rate_hz <= _RATES_HZ[1]:
-        raise ReadError("rate_range", f"{rate_hz:g} Hz is no sampling rate of an ECG")
-    return rate_hz
+    return checked_rate_hz(header.rate_hz and header.rate_hz * header.signals[0].per_frame)
 
 
 def _gain_per_mv(signal: SignalLine, lead: str) -> float:
-    if not signal.gain:
-        raise ReadError("gain_zero", f"lead {lead} has no gain, or a gain of 0: its millivolts are unknown")
-    if signal.gain < 0:
-        raise ReadError("gain_negative", f"lead {lead} has a negative gain")
-    units_per_mv = _UNITS_PER_MV.get(signal.unit.casefold())
-    if units_per_mv is None:
-        raise ReadError("unknown_unit", f"lead {lead} is in a unit that is not a kind of volt")
-    gain_per_mv = signal.gain * units_per_mv
-    if not _GAINS_PER_MV[0] <= gain_per_mv <= _GAINS_PER_MV[1]:
-        raise ReadError("gain_range", f"lead {lead} has {gain_per_mv:g} counts per millivolt")
-    return gain_per_mv
+    return checked_gain_per_mv((signal.gain or 0.0) * units_per_mv(signal.unit, lead), lead)
 
 
 def _read_file(path: Path, header: Header, file: str) -> dict[int, Counts]:

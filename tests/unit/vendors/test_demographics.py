@@ -1,8 +1,10 @@
 """Age and sex as devices write them."""
 
+from datetime import date, datetime
+
 import pytest
 
-from hemometric.vendors.demographics import age_from_text, sex_from_text
+from hemometric.vendors.demographics import age_at, age_from_text, sex_from_text
 
 NO_AGE = ("", "NaN", "inf", "Unknown", "300", "121", "5ludb", "56 57", "\u0665\u0666", "9" * 9999)
 
@@ -26,3 +28,20 @@ def test_age(text: str, age: float | None) -> None:
 )
 def test_sex(text: str, sex: str | None) -> None:
     assert sex_from_text(text) == sex
+
+
+@pytest.mark.parametrize(
+    ("born", "acquired", "age"),
+    [
+        (date(1953, 5, 8), datetime(2002, 11, 22, 9, 10), 49),
+        (date(1953, 11, 23), date(2002, 11, 22), 48),
+        (date(1953, 11, 22), date(2002, 11, 22), 49),
+        (date(2000, 2, 29), date(2001, 2, 28), 0),
+        (date(2003, 1, 1), date(2002, 11, 22), None),
+        (date(1800, 1, 1), date(2002, 11, 22), None),
+        (None, date(2002, 11, 22), None),
+        (date(1953, 5, 8), None, None),
+    ],
+)
+def test_age_at_the_ecg(born, acquired, age) -> None:
+    assert age_at(born, acquired) == age

@@ -1,0 +1,62 @@
+"""What a rate and a gain may be, alike for every format: a missing number is never replaced by a guess."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hemometric.vendors.source import ReadError
+
+_RATES_HZ = (1.0, 1e6)
+_GAINS_PER_MV = (1e-6, 1e12)  # whatever a device may mean, and what float32 millivolts can hold
+_UNITS_PER_MV = {
+    "mv": 1.0, "millivolt": 1.0, "millivolts": 1.0,
+    "uv": 1e3, "\u00b5v": 1e3, "\u03bcv": 1e3, "microvolt": 1e3, "microvolts": 1e3,
+    "nv": 1e6, "nanovolt": 1e6, "nanovolts": 1e6,
+    "v": 1e-3, "volt": 1e-3, "volts": 1e-3,
+}  # fmt: skip
+
+
+def checked_rate_hz(rate_hz: float | None) -> float:
+    """Pass on a sampling rate that may be one.
+
+    Raises
+    ------
+    ReadError
+        ``rate_missing`` where there is none above zero, ``rate_range``.
+    """
+    if rate_hz is None or not np.isfinite(rate_hz) or rate_hz <= 0:
+        raise ReadError("rate_missing", "the file gives no sampling rate above zero")
+    if not _RATES_HZ[0] <= rate_hz <= _RATES_HZ[1]:
+        raise ReadError("rate_range", f"{rate_hz:g} Hz is no sampling rate of an ECG")
+    return rate_hz
+
+
+def units_per_mv(unit: str, lead: str) -> float:
+    """Find how many of a unit are a millivolt: 1000 for ``uV``.
+
+    Raises
+    ------
+    ReadError
+        ``unknown_unit`` where it is not a kind of volt.
+    """
+    per_mv = _UNITS_PER_MV.get(unit.strip().casefold())
+    if per_mv is None:
+        raise ReadError("unknown_unit", f"lead {lead} is in a unit that is not a kind of volt")
+    return per_mv
+
+
+def checked_gain_per_mv(gain_per_mv: float | None, lead: str) -> float:
+    """Pass on a gain, in counts per millivolt, that may be one.
+
+    Raises
+    ------
+    ReadError
+        ``gain_zero`` where there is none, ``gain_negative``, ``gain_range``.
+    """
+    if not gain_per_mv or not np.isfinite(gain_per_mv):
+        raise ReadError("gain_zero", f"lead {lead} has no gain, or a gain of 0: its millivolts are unknown")
+    if gain_per_mv < 0:
+        raise ReadError("gain_negative", f"lead {lead} has a negative gain")
+    if not _GAINS_PER_MV[0] <= gain_per_mv <= _GAINS_PER_MV[1]:
+        raise ReadError("gain_range", f"lead {lead} has {gain_per_mv:g} counts per millivolt")
+    return gain_per_mv
