@@ -136,7 +136,7 @@ class Vendor:
             case OSError() if error.strerror:  # its own text holds the path, which may name a patient
                 return "unreadable", f"a file cannot be read: {error.strerror}"
             case MemoryError():
-                return "too_long", "reading it needs more memory than there is"
+                return "too_large", "reading it needs more memory than it may take"
         return "unreadable", f"it cannot be read as {self.name} ({type(error).__name__})"
 
 
