@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from hemometric.vendors.source import ReadError
 
 _RATES_HZ = (1.0, 1e6)
 _GAINS_PER_MV = (1e-6, 1e12)  # whatever a device may mean, and what float32 millivolts can hold
+_OFFSET_MV = 1e6
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?", re.ASCII)
 _UNITS_PER_MV = {
     "mv": 1.0, "millivolt": 1.0, "millivolts": 1.0,
     "uv": 1e3, "\u00b5v": 1e3, "\u03bcv": 1e3, "microvolt": 1e3, "microvolts": 1e3,
     "nv": 1e6, "nanovolt": 1e6, "nanovolts": 1e6,
     "v": 1e-3, "volt": 1e-3, "volts": 1e-3,
 }  # fmt: skip
+
+
+def number_from_text(text: str) -> float | None:
+    """Read a decimal number as devices write it; None for everything else, ``nan`` and ``1_000`` included."""
+    value = float(text) if _NUMBER.fullmatch(text.strip()) else None
+    return value if value is not None and np.isfinite(value) else None
 
 
 def checked_rate_hz(rate_hz: float | None) -> float:
@@ -60,3 +70,16 @@ def checked_gain_per_mv(gain_per_mv: float | None, lead: str) -> float:
     if not _GAINS_PER_MV[0] <= gain_per_mv <= _GAINS_PER_MV[1]:
         raise ReadError("gain_range", f"lead {lead} has {gain_per_mv:g} counts per millivolt")
     return gain_per_mv
+
+
+def checked_offset_counts(offset_counts: float, gain_per_mv: float, lead: str) -> float:
+    """Pass on the count that means 0 mV, if it may be one.
+
+    Raises
+    ------
+    ReadError
+        ``offset_range`` where count 0 means more than 1 kV.
+    """
+    if not np.isfinite(offset_counts) or abs(offset_counts) > _OFFSET_MV * gain_per_mv:
+        raise ReadError("offset_range", f"lead {lead} has an offset that no electrode has")
+    return offset_counts
