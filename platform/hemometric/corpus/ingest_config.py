@@ -9,6 +9,7 @@ from pydantic import Field
 from hemometric.config import Config
 from hemometric.corpus.split import HashSplit, SplitConfig
 from hemometric.corpus.tables import AutoTable, TableConfig
+from hemometric.vendors.formats_config import FormatsConfig
 from hemometric.waveform import QualityConfig
 
 
@@ -17,6 +18,8 @@ class IngestConfig(Config):
 
     Attributes
     ----------
+    formats : FormatsConfig
+        What arrays and tables of ECGs do not say themselves; all other formats are read without.
     patients : "given" or "recording_is_patient"
         What to do with a recording for which neither table nor file names a patient: refuse it
         (``missing_patient``), or let it stand for a patient of its own.
@@ -28,6 +31,7 @@ class IngestConfig(Config):
         Aim for the counts of one shard before compression.
     """
 
+    formats: FormatsConfig = Field(default_factory=FormatsConfig)
     quality: QualityConfig = Field(default_factory=QualityConfig)
     table: TableConfig = Field(default_factory=AutoTable)
     split: SplitConfig = Field(default_factory=HashSplit)

@@ -107,7 +107,7 @@ class _Child:
         )
         theirs.close()
         self._connection = Connection(ours.detach())
-        self._connection.send((formats.model_dump(mode="json"), guard.model_dump(mode="json")))
+        self._connection.send((formats.model_dump_json(), guard.model_dump_json()))
 
     @property
     def is_ready(self) -> bool:
@@ -170,7 +170,7 @@ def serve(descriptor: int) -> None:
     connection = Connection(descriptor)
     try:
         formats_, guard_ = connection.recv()
-        formats, guard = FormatsConfig.model_validate(formats_), GuardConfig.model_validate(guard_)
+        formats, guard = FormatsConfig.model_validate_json(formats_), GuardConfig.model_validate_json(guard_)
         vendors = formats.build()
         _limit_memory(guard.memory_mb << 20)
         while True:
