@@ -1,12 +1,25 @@
-"""What a rate and a gain may be, alike for every format: a missing number is never replaced by a guess."""
+"""What a rate and a gain may be, and wide counts into int16, alike for every format.
+
+A missing number is never replaced by a guess.
+"""
 
 from __future__ import annotations
 
 import re
 
 import numpy as np
+import numpy.typing as npt
 
+from hemometric.ecg import INVALID_COUNT, Int16
 from hemometric.vendors.source import ReadError
+
+Int32 = npt.NDArray[np.int32]
+
+ABSENT = int(np.iinfo(np.int32).min)
+"""The int32 count that stands for "no sample here"."""
+
+MAX_SPAN = 65000.0
+"""Steps that a lead is divided into where its counts do not fit int16."""
 
 _RATES_HZ = (1.0, 1e6)
 _GAINS_PER_MV = (1e-6, 1e12)  # whatever a device may mean, and what float32 millivolts can hold
@@ -83,3 +96,33 @@ def checked_offset_counts(offset_counts: float, gain_per_mv: float, lead: str) -
     if not np.isfinite(offset_counts) or abs(offset_counts) > _OFFSET_MV * gain_per_mv:
         raise ReadError("offset_range", f"lead {lead} has an offset that no electrode has")
     return offset_counts
+
+
+def to_int16(counts: Int32) -> tuple[Int16, float, int]:
+    """Bring the counts of one lead into int16, exactly where their span allows it.
+
+    Parameters
+    ----------
+    counts : int32 [sample]
+        `ABSENT` where there is no sample.
+
+    Returns
+    -------
+    counts : int16 [sample]
+        round((counts - centre) / step), `INVALID_COUNT` where absent.
+    step : float
+        Native counts per new count; 1 means that nothing was lost.
+    centre : int
+        The native count that became 0.
+    """
+    absent = counts == ABSENT
+    there = counts[~absent]
+    if there.size == 0:
+        return np.full(counts.shape, INVALID_COUNT, dtype=np.int16), 1.0, 0
+    low, high = int(there.min()), int(there.max())
+    if low > INVALID_COUNT and high < -INVALID_COUNT:
+        return np.where(absent, INVALID_COUNT, counts).astype(np.int16), 1.0, 0
+    centre = (low + high) // 2
+    step = max(1.0, (high - low) / MAX_SPAN)
+    scaled = np.rint((counts.astype(np.float64) - centre) / step)
+    return np.where(absent, INVALID_COUNT, scaled).astype(np.int16), step, centre

@@ -5,33 +5,40 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from hemometric.ecg import INVALID_COUNT, Int16
+from hemometric.ecg import Int16
 
 Counts = npt.NDArray[np.signedinteger]
 
-# Format: (bytes of a sample, the count that means "no sample").
-FORMATS: dict[int, tuple[float, int | None]] = {
-    8: (1, None),
-    16: (2, -(2**15)),
-    24: (3, -(2**23)),
-    32: (4, -(2**31)),
-    61: (2, -(2**15)),
-    80: (1, -(2**7)),
-    160: (2, -(2**15)),
-    212: (1.5, -(2**11)),
+# Format: (samples of a block, bytes of a block, the count that means "no sample").
+FORMATS: dict[int, tuple[int, int, int | None]] = {
+    8: (1, 1, None),
+    16: (1, 2, -(2**15)),
+    24: (1, 3, -(2**23)),
+    32: (1, 4, -(2**31)),
+    61: (1, 2, -(2**15)),
+    80: (1, 1, -(2**7)),
+    160: (1, 2, -(2**15)),
+    212: (2, 3, -(2**11)),
+    310: (3, 4, -(2**9)),
+    311: (3, 4, -(2**9)),
 }
-"""Storage formats that are read, each with its bytes per sample and its own mark for an absent sample."""
+"""Formats of plain bytes, each with the block that its samples are packed in and its own mark for an absent sample."""
+
+# Format: for each sample of a block, the byte in which it ends.
+_ENDS = {212: (2, 3), 310: (2, 4, 4), 311: (2, 3, 4)}
 
 
 def num_bytes(storage: int, num_values: int) -> int:
     """Count the bytes that so many samples take, all signals of the file together."""
-    # Format 212 packs two samples into three bytes; a lone last sample takes two.
-    return -(-num_values * 3 // 2) if storage == 212 else num_values * int(FORMATS[storage][0])
+    blocks, rest = divmod(num_values, FORMATS[storage][0])
+    # What no sample needs may be missing at the end of a file: a lone last sample of format 212 takes two bytes.
+    return blocks * FORMATS[storage][1] + (_ENDS[storage][rest - 1] if rest else 0)
 
 
 def num_values(storage: int, num_bytes_there: int) -> int:
     """Count the whole samples that lie in so many bytes."""
-    return num_bytes_there * 2 // 3 if storage == 212 else num_bytes_there // int(FORMATS[storage][0])
+    blocks, rest = divmod(num_bytes_there, FORMATS[storage][1])
+    return blocks * FORMATS[storage][0] + sum(end <= rest for end in _ENDS.get(storage, ()))
 
 
 def decode(content: bytes, storage: int, num_values_wanted: int) -> Counts:
@@ -70,47 +77,30 @@ def decode(content: bytes, storage: int, num_values_wanted: int) -> Counts:
             padded = np.zeros((num_values_wanted, 4), dtype=np.uint8)
             padded[:, 1:] = np.frombuffer(needed, np.uint8).reshape(-1, 3)
             return padded.view("<i4")[:, 0] >> 8  # the shift carries the sign
-        case 212:
-            return _decode_212(np.frombuffer(needed, np.uint8), num_values_wanted)
+        case 212 | 310 | 311:
+            return _unpack(np.frombuffer(needed, np.uint8), storage, num_values_wanted)
     raise ValueError(f"format {storage} is not one of {sorted(FORMATS)}")
 
 
-def _decode_212(stored: npt.NDArray[np.uint8], num_values_wanted: int) -> Int16:
-    """Unpack pairs: the low byte of the first, a byte with the high four bits of both, the low byte of the second."""
-    pairs = np.zeros((-(-num_values_wanted // 2), 3), dtype=np.int16)
-    pairs.reshape(-1)[: stored.size] = stored
-    counts = np.empty((len(pairs), 2), dtype=np.int16)
-    counts[:, 0] = pairs[:, 0] | (pairs[:, 1] & 0x0F) << 8
-    counts[:, 1] = pairs[:, 2] | (pairs[:, 1] & 0xF0) << 4
-    # Twelve bits in two's complement: move the sign to the sixteenth bit and back.
-    return (counts.reshape(-1)[:num_values_wanted] << 4) >> 4
-
-
-def to_int16(counts: npt.NDArray[np.int32]) -> tuple[Int16, float, int]:
-    """Bring the counts of one lead into int16, exactly where their span allows it.
-
-    Parameters
-    ----------
-    counts : int32 [sample]
-        The smallest int32 marks an absent sample.
-
-    Returns
-    -------
-    counts : int16 [sample]
-        round((counts - centre) / step), `INVALID_COUNT` where absent.
-    step : float
-        Native counts per new count; 1 means that nothing was lost.
-    centre : int
-        The native count that became 0.
-    """
-    absent = counts == np.iinfo(np.int32).min
-    there = counts[~absent]
-    if there.size == 0:
-        return np.full(counts.shape, INVALID_COUNT, dtype=np.int16), 1.0, 0
-    low, high = int(there.min()), int(there.max())
-    if low > INVALID_COUNT and high < -INVALID_COUNT:
-        return np.where(absent, INVALID_COUNT, counts).astype(np.int16), 1.0, 0
-    centre = (low + high) // 2
-    step = max(1.0, (high - low) / 65000.0)
-    scaled = np.rint((counts.astype(np.float64) - centre) / step)
-    return np.where(absent, INVALID_COUNT, scaled).astype(np.int16), step, centre
+def _unpack(stored: npt.NDArray[np.uint8], storage: int, num_values_wanted: int) -> Int16:
+    """Take the samples of 12 or 10 bits out of their blocks, whose bytes come lowest first."""
+    in_block, block_bytes, _ = FORMATS[storage]
+    padded = np.zeros((-(-num_values_wanted // in_block), block_bytes), dtype=np.uint8)
+    padded.reshape(-1)[: stored.size] = stored
+    byte = padded.T.astype(np.int16)
+    match storage:
+        case 212:  # the low byte of the first, a byte with the high four bits of both, the low byte of the second
+            samples = [byte[0] | (byte[1] & 0x0F) << 8, byte[2] | (byte[1] & 0xF0) << 4]
+        case 310:  # eleven bits of each byte pair, the lowest unused; the third in the five high bits of both
+            first, second = byte[0] | byte[1] << 8, byte[2] | byte[3] << 8
+            samples = [first >> 1, second >> 1, byte[1] >> 3 | (byte[3] & 0xF8) << 2]
+        case _:  # 311: ten bits after another
+            samples = [
+                byte[0] | byte[1] << 8,
+                byte[1] >> 2 | byte[2] << 6,
+                byte[2] >> 4 | byte[3] << 4,
+            ]
+    # Two's complement: move the sign to the sixteenth bit, which pushes out what lies above it, and back.
+    unused = 4 if storage == 212 else 6
+    counts: Int16 = np.stack(samples, axis=1).reshape(-1)[:num_values_wanted]
+    return (counts << unused) >> unused
