@@ -13,10 +13,10 @@ import numpy as np
 from hemometric.ecg import Recording
 from hemometric.vendors.demographics import age_from_text, sex_from_text
 from hemometric.vendors.source import ReadError, Vendor, one_ecg, read_bounded
+from hemometric.vendors.traces import Lead, to_lead
 from hemometric.vendors.wfdb_header import MAX_HEADER_BYTES, Header, parse_header
 from hemometric.vendors.wfdb_segments import read_segments, segment_path
 from hemometric.vendors.wfdb_signals import read_signals
-from hemometric.vendors.wfdb_traces import Lead, to_lead
 
 
 def _sniff(path: Path, head: bytes) -> bool:

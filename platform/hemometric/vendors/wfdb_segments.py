@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from hemometric.vendors.source import MAX_VALUES, ReadError, read_bounded
+from hemometric.vendors.traces import Lead, Trace, join
 from hemometric.vendors.wfdb_header import MAX_HEADER_BYTES, NULL, Header, Segment, parse_header
 from hemometric.vendors.wfdb_signals import Signals, leads_of, read_signals
-from hemometric.vendors.wfdb_traces import Lead, Trace, join
 
 MAX_SEGMENTS = 4096
 
