@@ -1,9 +1,9 @@
-"""Age and sex as devices write them, into the two fields of a recording."""
+"""Age, sex and time as devices write them, into the fields of a recording."""
 
 from __future__ import annotations
 
 import re
-from datetime import date
+from datetime import date, datetime
 
 from hemometric.ecg import Sex
 
@@ -11,6 +11,7 @@ _AGE = re.compile(r"^0*(\d{1,3}(?:\.\d{1,6})?)\s*(?:y|yr|yrs|year|years|a)?\.?$"
 _FEMALE = {"f", "female", "woman"}
 _MALE = {"m", "male", "man"}
 MAX_AGE_YEARS = 120.0
+_YEARS = range(1900, 2200)
 
 
 def age_from_text(text: str) -> float | None:
@@ -44,3 +45,18 @@ def age_at(born: date | None, acquired: date | None) -> float | None:
         return None
     age = acquired.year - born.year - ((acquired.month, acquired.day) < (born.month, born.day))
     return float(age) if 0 <= age <= MAX_AGE_YEARS else None
+
+
+def time_from_text(text: str, shape: str) -> datetime | None:
+    """Read a time that is written in one shape, as for `datetime.strptime`.
+
+    Returns
+    -------
+    datetime or None
+        None for everything else, and for years in which nobody had an ECG or was born who had one.
+    """
+    try:
+        time = datetime.strptime(text.strip(), shape)
+    except ValueError:
+        return None
+    return time if time.year in _YEARS else None

@@ -1,10 +1,10 @@
-"""Age and sex as devices write them."""
+"""Age, sex and time as devices write them."""
 
 from datetime import date, datetime
 
 import pytest
 
-from hemometric.vendors.demographics import age_at, age_from_text, sex_from_text
+from hemometric.vendors.demographics import age_at, age_from_text, sex_from_text, time_from_text
 
 NO_AGE = ("", "NaN", "inf", "Unknown", "300", "121", "5ludb", "56 57", "\u0665\u0666", "9" * 9999)
 
@@ -45,3 +45,22 @@ def test_sex(text: str, sex: str | None) -> None:
 )
 def test_age_at_the_ecg(born, acquired, age) -> None:
     assert age_at(born, acquired) == age
+
+
+@pytest.mark.parametrize(
+    ("text", "shape", "time"),
+    [
+        (" 11-05-2019 13:37:59 ", "%m-%d-%Y %H:%M:%S", datetime(2019, 11, 5, 13, 37, 59)),
+        ("20191105", "%Y%m%d", datetime(2019, 11, 5)),
+        ("13-05-2019", "%m-%d-%Y", None),
+        ("02-29-2019", "%m-%d-%Y", None),
+        ("11-05-2019 24:00:00", "%m-%d-%Y %H:%M:%S", None),
+        ("01-01-0001", "%m-%d-%Y", None),
+        ("01-01-9999", "%m-%d-%Y", None),
+        ("XX-XX-XXXX", "%m-%d-%Y", None),
+        ("", "%m-%d-%Y", None),
+        ("9" * 9999, "%m-%d-%Y", None),
+    ],
+)
+def test_time(text: str, shape: str, time: datetime | None) -> None:
+    assert time_from_text(text, shape) == time
