@@ -9,11 +9,12 @@ from pathlib import Path
 
 from hemometric.ecg import Recording, Rejected
 from hemometric.errors import UsageError
+from hemometric.vendors.dicom_format import DICOM
 from hemometric.vendors.muse_format import GE_MUSE
 from hemometric.vendors.source import HEAD_BYTES, Source, Vendor, read_bounded
 from hemometric.vendors.wfdb_format import WFDB
 
-VENDORS: tuple[Vendor, ...] = (WFDB, GE_MUSE)
+VENDORS: tuple[Vendor, ...] = (WFDB, DICOM, GE_MUSE)
 """All readers that need no config; the first that recognises a file reads it."""
 
 
