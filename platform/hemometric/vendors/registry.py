@@ -11,13 +11,14 @@ from hemometric.ecg import Recording, Rejected
 from hemometric.errors import UsageError
 from hemometric.vendors.dicom_format import DICOM
 from hemometric.vendors.edf_format import EDF
+from hemometric.vendors.hdf5_format import HDF5
 from hemometric.vendors.muse_format import GE_MUSE
 from hemometric.vendors.philips_format import PHILIPS_SIERRA
 from hemometric.vendors.schiller_format import SCHILLER
 from hemometric.vendors.source import HEAD_BYTES, Source, Vendor, read_bounded
 from hemometric.vendors.wfdb_format import WFDB
 
-VENDORS: tuple[Vendor, ...] = (WFDB, DICOM, EDF, GE_MUSE, PHILIPS_SIERRA, SCHILLER)
+VENDORS: tuple[Vendor, ...] = (WFDB, DICOM, EDF, GE_MUSE, HDF5, PHILIPS_SIERRA, SCHILLER)
 """All readers that need no config; the first that recognises a file reads it."""
 
 

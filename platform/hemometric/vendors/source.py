@@ -7,6 +7,7 @@ import stat
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from hemometric.ecg import Recording, Rejected
 
@@ -63,7 +64,7 @@ class ReadError(Exception):
 
 
 ListItems = Callable[[Path], tuple[str, ...]]
-"""``items(path)``: names of the ECGs that a file holds; `ReadError` for bad bytes, as any other exception."""
+"""``items(path)``: names of the ECGs that a file holds, "" for an only one; `ReadError` for bad bytes, as any other."""
 
 Read = Callable[[Path, Mapping[str, str]], Iterator[Recording | Rejected]]
 """``read(path, keys)``: the ECGs of a file that `keys` names, from item to key, in that order; opens the file once.
@@ -124,8 +125,8 @@ class Vendor:
             yield from (Rejected(key, reason, detail) for key in waiting)
 
     def _read_or_say_why_not(self, path: Path, keys: Mapping[str, str]) -> Iterator[Recording | Rejected]:
-        if self.items is not None and "" in keys:
-            self.items(path)  # raises what kept `list_items` from naming them
+        # `items` raises what kept `list_items` from naming them.
+        if self.items is not None and "" in keys and "" not in self.items(path):
             raise ReadError("no_waveform", "the file holds no ECG")
         yield from self.read(path, keys)
 
@@ -157,9 +158,14 @@ def read_bounded(path: Path, max_bytes: int, offset: int = 0) -> bytes:
     OSError
         It is missing, is no ordinary file, or may not be read.
     """
-    with open(path, "rb", opener=_open_ordinary) as file:
+    with open_ordinary(path) as file:
         file.seek(offset)
         return file.read(max_bytes)
+
+
+def open_ordinary(path: Path) -> BinaryIO:
+    """Open a file that is an ordinary one; `OSError` otherwise."""
+    return open(path, "rb", opener=_open_ordinary)  # noqa: PTH123, SIM115 - `Path.open` takes no opener
 
 
 def read_whole(path: Path) -> bytes:

@@ -1,0 +1,179 @@
+"""HDF5 as it may be read from a stranger: nothing outside the file, nothing of unchecked size, no code of plugins.
+
+An HDF5 file can name other files in five ways (external storage, external links, user-defined links, virtual datasets,
+and filters that are loaded as libraries). Each is looked for before the library would follow it, and refused.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hemometric.vendors.source import ReadError, read_bounded
+
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+MAX_CHUNK_BYTES = 1 << 28
+"""What the library must unpack at once to give one sample of it."""
+
+_USER_BLOCKS = (0, 512, 1024, 2048)  # where the signature may be, within the bytes that readers see
+_FILTERS = {1, 2, 3, 4, 5, 6, 32000}  # deflate, shuffle, fletcher32, szip, nbit, scale-offset, LZF: part of h5py
+_CHUNK_CACHE_BYTES = 1 << 25
+_SMALL_BYTES = 4096
+
+
+def is_hdf5(head: bytes) -> bool:
+    """Whether a file that begins so is HDF5."""
+    return any(head.startswith(SIGNATURE, at) for at in _USER_BLOCKS)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """Open a file and give its root group.
+
+    Raises
+    ------
+    ReadError
+        ``truncated``, ``unreadable``: here and for all that is read within the block.
+    OSError
+        It is missing, no ordinary file, or may not be read.
+    """
+    import h5py
+
+    if not read_bounded(path, 1):  # no pipe, no device
+        raise ReadError("truncated", "the file is empty")
+    try:
+        with h5py.File(path, "r", locking=False, rdcc_nbytes=_CHUNK_CACHE_BYTES) as file:
+            yield file
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+        # h5py's own text may hold the path, and names of the file.
+        reason = "truncated" if "truncated file" in str(error) else "unreadable"
+        raise ReadError(reason, "the HDF5 file is cut off" if reason == "truncated" else "it is damaged HDF5") from None
+
+
+def member(group: Any, name: str) -> Any:
+    """Find a group or dataset by its path below a group; None where there is none.
+
+    Raises
+    ------
+    ReadError
+        ``unsafe`` where a link on the way is no hard one.
+    """
+    import h5py
+
+    found = group
+    for part in name.split("/"):
+        if not isinstance(found, h5py.Group) or not found.id.links.exists(part.encode()):
+            return None
+        # The link is looked at and not followed: following it could open another file.
+        if found.id.links.get_info(part.encode()).type != h5py.h5l.TYPE_HARD:
+            raise ReadError("unsafe", "it links to another place or file, which is not followed")
+        found = found[part]
+    return found
+
+
+def is_group(found: Any) -> bool:
+    """Whether a member is a group."""
+    import h5py
+
+    return isinstance(found, h5py.Group)
+
+
+def is_dataset(found: Any) -> bool:
+    """Whether a member is a dataset."""
+    import h5py
+
+    return isinstance(found, h5py.Dataset)
+
+
+def checked(dataset: Any) -> Any:
+    """Pass on a dataset whose values lie in this file and can be read piece by piece.
+
+    Raises
+    ------
+    ReadError
+        ``unsafe``, ``unsupported``, ``truncated``, ``too_large``.
+    """
+    import h5py
+
+    if not isinstance(dataset, h5py.Dataset) or dataset.shape is None:
+        raise ReadError("unsupported", "where samples or ids should be, there is no array")
+    created = dataset.id.get_create_plist()
+    if created.get_external_count() or created.get_layout() == h5py.h5d.VIRTUAL:
+        raise ReadError("unsafe", "an array lies in other files, which are not opened")
+    filters = {created.get_filter(index)[0] for index in range(created.get_nfilters())}
+    if filters - _FILTERS:
+        raise ReadError("unsupported", f"an array is packed with filter {min(filters - _FILTERS)}; unpack it first")
+    size = dataset.dtype.itemsize
+    if created.get_layout() == h5py.h5d.CHUNKED and math.prod(created.get_chunk()) * size > MAX_CHUNK_BYTES:
+        raise ReadError("too_large", f"an array is packed in pieces of more than {MAX_CHUNK_BYTES >> 20} MB")
+    # Unwritten space reads as zeros: 1.4 kB can announce 19 GB.
+    if math.prod(dataset.shape) and not dataset.id.get_storage_size():
+        raise ReadError("truncated", "an array is announced, and none of it is there")
+    return dataset
+
+
+def numbers(dataset: Any, index: tuple[int | slice, ...]) -> npt.NDArray[Any]:
+    """Read part of a checked dataset of plain numbers; the caller has checked how much that is.
+
+    Raises
+    ------
+    ReadError
+        ``unsupported`` for all other types, such as references.
+    """
+    if dataset.dtype.kind not in "iuf" or dataset.dtype.itemsize > 8:
+        raise ReadError("unsupported", "its samples are no plain numbers")
+    values: npt.NDArray[Any] = np.asarray(dataset[index])
+    return values
+
+
+def column(dataset: Any, index: int | slice) -> Any:
+    """Read one or all of a checked dataset [ecg] of numbers or texts.
+
+    Raises
+    ------
+    ReadError
+        ``unsupported`` for all other types.
+    """
+    import h5py
+
+    is_text = dataset.dtype.kind == "S" or h5py.check_string_dtype(dataset.dtype) is not None
+    if dataset.ndim != 1 or not (is_text or dataset.dtype.kind in "iu"):
+        raise ReadError("unsupported", "the ids are no plain list of numbers or texts")
+    return dataset[index]
+
+
+def small(found: Any) -> Any:
+    """Read a dataset or an attribute's id of one short value: a number, text, or bytes; None for all else."""
+    import h5py
+
+    if isinstance(found, h5py.Dataset):
+        found = checked(found)
+        stored = found.id.get_storage_size()
+        value = found[()] if found.size == 1 and stored <= _SMALL_BYTES and not _refers(found.dtype) else None
+    else:
+        fits = math.prod(found.shape) == 1 and found.get_storage_size() <= _SMALL_BYTES and not _refers(found.dtype)
+        value = np.empty(found.shape, dtype=found.dtype) if fits else None
+        if value is not None:
+            found.read(value)
+            value = value.reshape(-1)[0]
+    if isinstance(value, np.ndarray):
+        value = value.reshape(-1)[0]
+    return value.tobytes() if isinstance(value, np.void) else value
+
+
+def attribute(found: Any, name: str) -> Any:
+    """Read an attribute of one short value; None where there is none."""
+    return small(found.attrs.get_id(name)) if name in found.attrs else None
+
+
+def _refers(dtype: np.dtype[Any]) -> bool:
+    """Whether values are references or lists, which lie elsewhere in the file."""
+    import h5py
+
+    return dtype.kind == "O" and h5py.check_string_dtype(dtype) is None
