@@ -83,7 +83,7 @@ def _decode(content: bytes, bits: int, shape: tuple[int, int]) -> npt.NDArray[np
                     break
                 done += num_read
     except soundfile.LibsndfileError as error:
-        raise ReadError("unreadable", f"the FLAC stream cannot be decoded (libsndfile error {error.code})") from None
+        raise ReadError("unreadable", f"the FLAC stream is damaged or cut (libsndfile error {error.code})") from None
     if done < shape[0]:
         raise ReadError("truncated", f"the FLAC stream holds {done} of {shape[0]} samples a signal")
     counts >>= 32 - bits  # libsndfile puts a sample into the highest bits

@@ -169,7 +169,7 @@ def _flac_frames(path: Path, signals: list[SignalLine], num_frames: int | None, 
     elif len(counts) < num_frames * per_frame:
         raise ReadError("truncated", f"{len(counts)} of {num_frames * per_frame} samples a signal are there")
     by_frame = counts[: num_frames * per_frame].reshape(num_frames, per_frame, len(signals))
-    return by_frame.transpose(0, 2, 1).reshape(num_frames, -1)
+    return by_frame.transpose(0, 2, 1).reshape(num_frames, per_frame * len(signals))
 
 
 def _counts(stored: Counts, signal: SignalLine) -> Int32:
