@@ -66,7 +66,9 @@ def _rhythm(root: Element) -> Element:
     """Find the ten seconds; the median beat, which lies beside them, is left out."""
     if root.tag != _ROOT:
         raise ReadError("unreadable", "the XML is not that of a GE MUSE ECG")
-    rhythms = [waveform for waveform in root.findall("Waveform") if text_of(waveform, "WaveformType") == "Rhythm"]
+    rhythms = [
+        waveform for waveform in root.findall("Waveform") if text_of(waveform, "WaveformType").casefold() == "rhythm"
+    ]
     if not rhythms:
         raise ReadError("no_waveform", "the file holds no waveform of the type Rhythm")
     if len(rhythms) > 1:
@@ -116,7 +118,8 @@ def _samples(element: Element, lead: str) -> Int16:
     if any(number_of(element, name) for name in _SHIFTS):
         raise ReadError("unsupported", f"lead {lead} is shifted in time or amplitude")
     try:
-        content = binascii.a2b_base64("".join((element.findtext("WaveFormData") or "").split()), strict_mode=True)
+        encoded = (element.findtext("WaveFormData") or "").encode("ascii", "replace").translate(None, b" \t\r\n")
+        content = binascii.a2b_base64(encoded, strict_mode=True)
     except ValueError:
         raise ReadError("unreadable", f"the samples of lead {lead} are not in base64") from None
     for name, size in (("LeadByteCountTotal", 1), ("LeadSampleCountTotal", _BYTES_PER_SAMPLE)):

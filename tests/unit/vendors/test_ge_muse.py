@@ -190,6 +190,7 @@ def test_one_flipped_bit_in_the_samples_is_found(read_text) -> None:
 
 def test_more_samples_than_an_ecg_has(refused) -> None:
     assert refused(WaveFormData="AAAA" * 1_500_000) == "too_long"
+    assert refused(rows(("I",)), WaveFormData="AA AA\n" * 2_000_000) == "unreadable"  # more than is announced
 
 
 @pytest.mark.parametrize(
