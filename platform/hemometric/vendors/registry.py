@@ -13,12 +13,14 @@ from hemometric.vendors.dicom_format import DICOM
 from hemometric.vendors.edf_format import EDF
 from hemometric.vendors.hdf5_format import HDF5
 from hemometric.vendors.muse_format import GE_MUSE
+from hemometric.vendors.ishne_format import ISHNE
 from hemometric.vendors.philips_format import PHILIPS_SIERRA
 from hemometric.vendors.schiller_format import SCHILLER
+from hemometric.vendors.scp_format import SCP_ECG
 from hemometric.vendors.source import HEAD_BYTES, Source, Vendor, read_bounded
 from hemometric.vendors.wfdb_format import WFDB
 
-VENDORS: tuple[Vendor, ...] = (WFDB, DICOM, EDF, GE_MUSE, HDF5, PHILIPS_SIERRA, SCHILLER)
+VENDORS: tuple[Vendor, ...] = (WFDB, DICOM, EDF, GE_MUSE, HDF5, PHILIPS_SIERRA, SCHILLER, SCP_ECG, ISHNE)
 """All readers that need no config; the first that recognises a file reads it."""
 
 
