@@ -25,6 +25,7 @@ _DOCUMENT_TYPES = ("SierraECG", "PhilipsECG")
 _VERSIONS = ("1.03", "1.04", "1.04.01", "1.04.02")
 _TWELVE_LEADS = ("STD-12", "10-WIRE")
 _MAX_CHANNELS = 32
+_INT16_MAX = np.iinfo(np.int16).max
 _PER_YEAR = {"months": 12.0, "weeks": 52.1775, "days": 365.2425, "hours": 8765.82, "minutes": 525949.2}
 _SPACE = re.compile(r"\s+")
 
@@ -46,7 +47,7 @@ def _read(path: Path, key: str) -> Recording:
     offset = checked_offset_counts(_number(fields, "signaloffset") or 0.0, gain_per_mv, names[0])
     counts = _counts(parsed.text or "", fields, names, rate_hz)
     counts = _without_calibration(counts, names, gain_per_mv, offset)[list(chosen)]
-    if np.abs(counts).max() > np.iinfo(np.int16).max:
+    if counts.max() > _INT16_MAX or counts.min() < -_INT16_MAX:
         raise ReadError("unreadable", "the samples leave the range of 16 bits")
     acquired = _acquired(root)
     return Recording(

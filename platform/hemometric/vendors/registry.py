@@ -9,6 +9,7 @@ from pathlib import Path
 
 from hemometric.ecg import Recording, Rejected
 from hemometric.errors import UsageError
+from hemometric.vendors.aecg_format import HL7_AECG
 from hemometric.vendors.dicom_format import DICOM
 from hemometric.vendors.edf_format import EDF
 from hemometric.vendors.hdf5_format import HDF5
@@ -20,7 +21,7 @@ from hemometric.vendors.scp_format import SCP_ECG
 from hemometric.vendors.source import HEAD_BYTES, Source, Vendor, read_bounded
 from hemometric.vendors.wfdb_format import WFDB
 
-VENDORS: tuple[Vendor, ...] = (WFDB, DICOM, EDF, GE_MUSE, HDF5, PHILIPS_SIERRA, SCHILLER, SCP_ECG, ISHNE)
+VENDORS: tuple[Vendor, ...] = (WFDB, DICOM, EDF, GE_MUSE, HDF5, PHILIPS_SIERRA, SCHILLER, HL7_AECG, SCP_ECG, ISHNE)
 """All readers that need no config; the first that recognises a file reads it."""
 
 

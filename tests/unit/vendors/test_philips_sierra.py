@@ -256,6 +256,7 @@ def test_samples_beyond_16_bits_are_refused(files, counts, tmp_path) -> None:
     far[1] += 40_000
     for samples, changes in (
         (" ".join(map(str, far.ravel())), {"dataencoding": "Plain"}),
+        (" ".join([str(-(2**63))] * 7200), {"dataencoding": "Plain"}),
         (plain(np.full((12, 600), -32768)), {}),
     ):
         refused = read_text(tmp_path, xml(files, samples, **changes))
