@@ -8,17 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from hemometric.config import PLACEMENT, Config
+from hemometric.corpus.clocks import ISO, check_clock
 from hemometric.corpus.files import sha256_of
-from hemometric.corpus.labels import LabelSpec, checked_name
+from hemometric.corpus.labels import LabelSpec, check_distinct, made_labels
 from hemometric.corpus.metadata import NULLED, MetadataTable, metadata_schema
-from hemometric.corpus.table_files import read_columns
-from hemometric.corpus.typed_columns import TypedColumns
+from hemometric.corpus.metadata_columns import MetadataColumns
+from hemometric.corpus.table_files import checked_delimiter, read_columns
 from hemometric.ecg import Sex
 from hemometric.errors import UsageError
 
@@ -35,8 +34,12 @@ class ColumnsTable(Config):
         Column with each record's name: a path relative to the source folder, or its end; with or without extension.
     sexes : dict
         What stands in the sex column, case ignored. Other values become absent, and are counted.
+    acquired : str or None
+        Column with the time of each recording, by which `measurements` are joined; without it, the file's own time.
+    time_format, time_zone : str
+        See `clocks.wall_clock`: ``iso`` or a format of `strptime`; the clock to which times with a zone are brought.
     labels : dict
-        From a label's name in the corpus to its column, kind, unit and plausible range.
+        From a label's name in the corpus to where it stands; see `LabelSpec`.
     """
 
     kind: Literal["columns"] = "columns"
@@ -47,6 +50,9 @@ class ColumnsTable(Config):
     sex: str | None = None
     site: str | None = None
     fold: str | None = None
+    acquired: str | None = None
+    time_format: str = ISO
+    time_zone: str | None = None
     sexes: dict[str, Sex] = Field(default_factory=lambda: dict(_SEXES))
     labels: dict[str, LabelSpec] = Field(default_factory=dict)
     delimiter: str = ","
@@ -54,16 +60,13 @@ class ColumnsTable(Config):
     @field_validator("delimiter")
     @classmethod
     def _one_sign(cls, delimiter: str) -> str:
-        if len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n':
-            raise ValueError('delimiter must be one ASCII character, such as "," or ";" or a tab, and no quote')
-        return delimiter
+        return checked_delimiter(delimiter)
 
-    @field_validator("labels")
-    @classmethod
-    def _named(cls, labels: dict[str, LabelSpec]) -> dict[str, LabelSpec]:
-        for name in labels:
-            checked_name(name)
-        return labels
+    @model_validator(mode="after")
+    def _sensible(self) -> ColumnsTable:
+        check_clock(self.time_format, self.time_zone)
+        check_distinct(made_labels(self.labels))
+        return self
 
     def build(self, roots: Sequence[Path]) -> MetadataTable:  # noqa: ARG002 - one shape for all kinds
         """Read the table; see `read_table`."""
@@ -76,86 +79,48 @@ def read_table(config: ColumnsTable) -> MetadataTable:
     Raises
     ------
     UsageError
-        The file is missing or damaged, lacks a column, or names a record twice.
+        The file is missing or damaged, lacks a column, names a record twice and says different things of it, or has
+        times of several clocks.
     """
-    wanted = [config.record, config.patient, config.age, config.sex, config.site, config.fold]
-    wanted += [spec.column for spec in config.labels.values()]
+    wanted = [config.record, config.patient, config.age, config.sex, config.site, config.fold, config.acquired]
+    wanted += [column for spec in config.labels.values() for column in spec.read_from()]
     table = read_columns(config.path, [name for name in wanted if name is not None], delimiter=config.delimiter)
-    labels = [spec.named(name) for name, spec in config.labels.items()]
-    reading = _Reading(table)
+    reading = MetadataColumns(table)
     columns: dict[str, pa.Array] = {
         "patient_id": reading.text(config.patient),
         "age_years": reading.age(config.age),
         "sex": reading.sex(config.sex, config.sexes),
         "site": reading.text(config.site),
         "fold": reading.fold(config.fold),
+        "acquired": reading.acquired(config.acquired, config.time_format, config.time_zone),
     }
-    for label, spec in zip(labels, config.labels.values(), strict=True):
-        if spec.kind == "codes":
-            columns[label.column] = table.codes(spec.column, spec.separator)
-        else:
-            columns[label.column] = reading.numbers(label.column, spec.column, spec.low, spec.high)
+    for name, spec in config.labels.items():
+        columns |= reading.label(name, spec)
     columns[NULLED] = reading.nulled()
+    labels = made_labels(config.labels)
+    rows = pa.table(columns, schema=metadata_schema(labels))
     names = [_normal(name) for name in table.text(config.record).to_pylist()]
     if not any(names):
         raise UsageError(f"table {config.path}: column {config.record!r} names no record")
+    repeated = _repeated(names, rows)
     return MetadataTable(
-        pa.table(columns, schema=metadata_schema(labels)),
-        _records(names),
+        rows,
+        _records(["" if row in repeated else name for row, name in enumerate(names)]),
         labels=labels,
         kind="columns",
         files=(config.path.name,),
         sha256=sha256_of(config.path),
+        num_repeated=len(repeated),
     )
 
 
-class _Reading:
-    """Reads the columns of one table, and remembers in which rows a value was refused."""
-
-    def __init__(self, table: TypedColumns) -> None:
-        self._table = table
-        self._refused: dict[str, pa.Array] = {}
-
-    def text(self, column: str | None) -> pa.Array:
-        return self._absent(pa.string()) if column is None else self._table.text(column)
-
-    def numbers(self, field: str, column: str, low: float | None, high: float | None) -> pa.Array:
-        numbers, self._refused[field] = self._table.numbers(column, low, high)
-        return numbers
-
-    def age(self, column: str | None) -> pa.Array:
-        if column is None:
-            return self._absent(pa.float64())
-        age = self.numbers("age_years", column, 0, 130)
-        return pc.if_else(pc.greater(age, 89.0), 90.0, age)
-
-    def sex(self, column: str | None, sexes: dict[str, Sex]) -> pa.Array:
-        if column is None:
-            return self._absent(pa.string())
-        meaning = {word.casefold(): sex for word, sex in sexes.items()}
-        text = self._table.text(column)
-        sex = pa.array(
-            [None if word is None else meaning.get(word.casefold()) for word in text.to_pylist()], pa.string()
-        )
-        self._refused["sex"] = pc.and_(pc.is_valid(text), pc.is_null(sex))
-        return sex
-
-    def fold(self, column: str | None) -> pa.Array:
-        if column is None:
-            return self._absent(pa.int32())
-        numbers, self._refused["fold"] = self._table.whole(column)
-        return numbers
-
-    def nulled(self) -> pa.Array:
-        """Give the names of the refused fields of each row."""
-        lists: list[list[str]] = [[] for _ in range(self._table.num_rows)]
-        for field, refused in self._refused.items():
-            for row in np.flatnonzero(refused.to_numpy(zero_copy_only=False)):
-                lists[row].append(field)
-        return pa.array(lists, pa.list_(pa.string()))
-
-    def _absent(self, kind: pa.DataType) -> pa.Array:
-        return pa.nulls(self._table.num_rows, kind)
+def _repeated(names: Sequence[str], rows: pa.Table) -> set[int]:
+    """Find the rows that say again what the first row of their record says."""
+    count = Counter(names)
+    again = [row for row, name in enumerate(names) if name and count[name] > 1]
+    said = dict(zip(again, rows.take(pa.array(again, pa.int64())).to_pylist(), strict=True))
+    first: dict[str, int] = {}
+    return {row for row in again if first.setdefault(names[row], row) != row and said[row] == said[first[names[row]]]}
 
 
 def _normal(name: str | None) -> str:

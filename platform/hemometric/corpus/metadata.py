@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from hemometric.corpus.clocks import TIMESTAMP
 from hemometric.corpus.labels import LABEL_PREFIX, Label
 from hemometric.ecg import Sex
 from hemometric.errors import UsageError
@@ -27,12 +29,12 @@ class Metadata:
     sex: Sex | None = None
     site: str | None = None
     fold: int | None = None
-    labels: dict[str, float | list[str] | None] = field(default_factory=dict)
+    acquired: datetime | None = None
+    labels: dict[str, float | list[str] | list[float | None] | None] = field(default_factory=dict)
 
 
 def metadata_schema(labels: Sequence[Label]) -> pa.Schema:
     """Give the columns of a `MetadataTable`."""
-    kinds = {"number": pa.float64(), "codes": pa.list_(pa.string())}
     return pa.schema(
         [
             ("patient_id", pa.string()),
@@ -40,7 +42,8 @@ def metadata_schema(labels: Sequence[Label]) -> pa.Schema:
             ("sex", pa.string()),
             ("site", pa.string()),
             ("fold", pa.int32()),
-            *((label.column, kinds[label.kind]) for label in labels),
+            ("acquired", TIMESTAMP),
+            *((label.column, label.arrow_type) for label in labels),
             (NULLED, pa.list_(pa.string())),
         ]
     )
@@ -63,6 +66,8 @@ class MetadataTable:
         Names of the table's files, without folders.
     sha256 : str
         Hash of their bytes.
+    num_repeated : int
+        Rows of the file that say again what another row of the same record says, and were left out.
 
     Raises
     ------
@@ -79,12 +84,14 @@ class MetadataTable:
         kind: str,
         files: tuple[str, ...] = (),
         sha256: str = "",
+        num_repeated: int = 0,
     ) -> None:
         self.rows = rows
         self.labels = tuple(labels)
         self.kind = kind
         self.files = files
         self.sha256 = sha256
+        self.num_repeated = num_repeated
         self._row_of: dict[str, int] = {}
         self._row_of_end: dict[str, int] | None = None
         doubled = 0
@@ -92,7 +99,8 @@ class MetadataTable:
             doubled += self._row_of.setdefault(name, row) != row
         if doubled:
             raise UsageError(
-                f"table {', '.join(files)}: {doubled} record names stand on more than one row; keep one row for each"
+                f"table {', '.join(files)}: {doubled} rows name a record again and say other things of it; "
+                "keep one row for each record"
             )
 
     @classmethod
@@ -162,5 +170,6 @@ def metadata_of(row: dict[str, Any]) -> Metadata:
         sex=row["sex"],
         site=row["site"],
         fold=row["fold"],
+        acquired=row["acquired"],
         labels={name.removeprefix(LABEL_PREFIX): row[name] for name in row if name.startswith(LABEL_PREFIX)},
     )

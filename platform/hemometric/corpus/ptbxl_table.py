@@ -5,7 +5,6 @@ Wagner et al., PTB-XL, a large publicly available electrocardiography dataset, S
 
 from __future__ import annotations
 
-import ast
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,18 +12,23 @@ from typing import Annotated, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import Field
 
 from hemometric.config import PLACEMENT, Config
+from hemometric.corpus.clocks import ISO
+from hemometric.corpus.coded_cells import Likelihoods, read_literal
 from hemometric.corpus.files import sha256_of
-from hemometric.corpus.labels import Label
+from hemometric.corpus.labels import Label, likelihoods_of
 from hemometric.corpus.metadata import NULLED, MetadataTable, metadata_schema
+from hemometric.corpus.metadata_columns import MetadataColumns, as_columns
 from hemometric.corpus.table_files import read_columns
 from hemometric.errors import UsageError
 
 DATABASE = "ptbxl_database.csv"
 STATEMENTS = "scp_statements.csv"
 SUPERCLASSES = Label(name="superclasses", kind="codes")
-_MAX_LITERAL = 10_000
+STATED = Label(name="scp_codes", kind="codes")
+STATED_LIKELIHOODS = likelihoods_of(STATED, unit="%")
 
 
 class PtbxlTable(Config):
@@ -34,17 +38,25 @@ class PtbxlTable(Config):
     ----------
     path : Path or None
         The file ``ptbxl_database.csv``; None looks for it in the source folders and up to three folders above.
+    min_likelihood : float
+        In percent. 0, as in PTB-XL's own benchmark, counts every statement; from above 0 on, those below it and those
+        of unknown likelihood (0) make no superclass.
+    statements : bool
+        Also keep all SCP statements as codes (``scp_codes``) with their likelihoods in percent
+        (``scp_codes_likelihoods``), where 0 means that it is not known.
     """
 
     kind: Literal["ptbxl"] = "ptbxl"
     path: Annotated[Path | None, PLACEMENT] = None
+    min_likelihood: float = Field(0, ge=0, le=100)
+    statements: bool = False
 
     def build(self, roots: Sequence[Path]) -> MetadataTable:
         """Read the table; see `read_ptbxl`."""
         path = self.path or discover_table(roots)
         if path is None:
             raise UsageError(f"no {DATABASE} lies in the source folders or above them; give its path as table.path")
-        return read_ptbxl(path)
+        return read_ptbxl(path, min_likelihood=self.min_likelihood, statements=self.statements)
 
 
 def discover_table(roots: Sequence[Path]) -> Path | None:
@@ -57,8 +69,8 @@ def discover_table(roots: Sequence[Path]) -> Path | None:
     return None
 
 
-def read_ptbxl(path: Path) -> MetadataTable:
-    """Read PTB-XL's table and the statements beside it.
+def read_ptbxl(path: Path, *, min_likelihood: float = 0, statements: bool = False) -> MetadataTable:
+    """Read PTB-XL's table and the statements beside it; the arguments are those of `PtbxlTable`.
 
     Raises
     ------
@@ -66,37 +78,33 @@ def read_ptbxl(path: Path) -> MetadataTable:
         One of the two files is missing or damaged, or lacks a column.
     """
     names = ("patient_id", "age", "sex", "site", "strat_fold", "scp_codes", "filename_lr", "filename_hr")
-    table = read_columns(path, names)
+    table = read_columns(path, [*names, "recording_date"])
     class_of = _diagnostic_classes(path.with_name(STATEMENTS))
     age, refused_age = table.numbers("age", 0, 300)
     unlikely = pc.fill_null(pc.and_(pc.greater(age, 130.0), pc.less(age, 300.0)), False)
-    age, refused_age = pc.if_else(unlikely, None, age), pc.or_(refused_age, unlikely)
     sex = table.text("sex")
-    sex = pc.if_else(pc.equal(sex, "0"), "male", pc.if_else(pc.equal(sex, "1"), "female", None))
-    fold, refused_fold = table.whole("strat_fold")
-    codes = table.text("scp_codes")
-    superclasses = [_superclasses(text, class_of) for text in codes.to_pylist()]
-    stated = pc.is_valid(codes).to_pylist()
-    nulled = [
-        [
-            name
-            for name, is_refused in (("age_years", a), ("fold", f), (SUPERCLASSES.column, s and codes is None))
-            if is_refused
-        ]
-        for a, f, s, codes in zip(refused_age.to_pylist(), refused_fold.to_pylist(), stated, superclasses, strict=True)
-    ]
-    rows = pa.table(
-        {
-            "patient_id": table.text("patient_id"),
-            "age_years": pc.if_else(pc.greater(age, 89.0), 90.0, age),
-            "sex": sex,
-            "site": table.text("site"),
-            "fold": fold,
-            SUPERCLASSES.column: pa.array(superclasses, pa.list_(pa.string())),
-            NULLED: pa.array(nulled, pa.list_(pa.string())),
-        },
-        schema=metadata_schema([SUPERCLASSES]),
-    )
+    text = table.text("scp_codes")
+    codes = [None if cell is None else read_literal(cell) for cell in text.to_pylist()]
+    reading = MetadataColumns(table)
+    reading.refuse("age_years", pc.or_(refused_age, unlikely))
+    columns = {
+        "patient_id": table.text("patient_id"),
+        "age_years": pc.if_else(unlikely, None, pc.if_else(pc.greater(age, 89.0), 90.0, age)),
+        "sex": pc.if_else(pc.equal(sex, "0"), "male", pc.if_else(pc.equal(sex, "1"), "female", None)),
+        "site": table.text("site"),
+        "fold": reading.fold("strat_fold"),
+        "acquired": reading.acquired("recording_date", ISO, None),
+        SUPERCLASSES.column: pa.array(
+            [_superclasses(c, class_of, min_likelihood) for c in codes], pa.list_(pa.string())
+        ),
+    }
+    labels = [SUPERCLASSES]
+    if statements:
+        labels += [STATED, STATED_LIKELIHOODS]
+        columns |= dict(zip((STATED.column, STATED_LIKELIHOODS.column), as_columns(codes), strict=True))
+    reading.refuse(SUPERCLASSES.column, pc.and_(pc.is_valid(text), pa.array([c is None for c in codes], pa.bool_())))
+    columns[NULLED] = reading.nulled()
+    rows = pa.table(columns, schema=metadata_schema(labels))
     records = [
         (name, row)
         for column in ("filename_lr", "filename_hr")
@@ -107,7 +115,7 @@ def read_ptbxl(path: Path) -> MetadataTable:
     return MetadataTable(
         rows,
         records,
-        labels=[SUPERCLASSES],
+        labels=labels,
         kind="ptbxl",
         files=(DATABASE, STATEMENTS),
         sha256=hashlib.sha256(hashes.encode()).hexdigest(),
@@ -128,17 +136,12 @@ def _diagnostic_classes(path: Path) -> dict[str, str]:
     return {name: found for name, diagnostic, found in rows if diagnostic == 1 and found is not None}
 
 
-def _superclasses(text: str | None, class_of: dict[str, str]) -> list[str] | None:
-    """Read ``{'NORM': 100.0, …}``, a Python literal, into the sorted superclasses of its statements.
+def _superclasses(codes: Likelihoods | None, class_of: dict[str, str], min_likelihood: float) -> list[str] | None:
+    """Give the sorted superclasses of a recording's statements.
 
     As in PTB-XL's own benchmark every named statement counts, whatever its likelihood; 0 means "not stated".
     """
-    if text is None or len(text) > _MAX_LITERAL:
+    if codes is None:
         return None
-    try:
-        codes = ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        return None
-    if not isinstance(codes, dict):
-        return None
-    return sorted({class_of[code] for code in codes if isinstance(code, str) and code in class_of})
+    stated = (code for code, likelihood in codes.items() if (likelihood or 0) >= min_likelihood)
+    return sorted({class_of[code] for code in stated if code in class_of})

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import csv
 import difflib
-from collections.abc import Sequence
+import gzip
+import io
+import zlib
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
@@ -16,10 +20,27 @@ from hemometric.corpus.typed_columns import ABSENT, TypedColumns
 from hemometric.errors import UsageError
 
 _PARQUET_MAGIC = b"PAR1"
+_GZIP_MAGIC = b"\x1f\x8b"
+_MAX_HEADER = 1 << 20
 
 
-def read_columns(path: Path, columns: Sequence[str], *, delimiter: str = ",") -> TypedColumns:
-    """Read named columns of a CSV (all as text) or Parquet file (as typed there).
+def checked_delimiter(delimiter: str) -> str:
+    """Return what may stand between the columns of a CSV file; ValueError otherwise."""
+    if len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n':
+        raise ValueError('delimiter must be one ASCII character, such as "," or ";" or a tab, and no quote')
+    return delimiter
+
+
+def read_columns(
+    path: Path, columns: Sequence[str], *, delimiter: str = ",", only: tuple[str, Collection[str]] | None = None
+) -> TypedColumns:
+    """Read named columns of a CSV (all as text; gzip is seen through) or Parquet file (as typed there).
+
+    Parameters
+    ----------
+    only : (str, collection of str) or None
+        A column, and what must stand in it: other rows are left out while reading, so that the file may be far
+        larger than the memory.
 
     Raises
     ------
@@ -28,45 +49,70 @@ def read_columns(path: Path, columns: Sequence[str], *, delimiter: str = ",") ->
         nearest name.
     """
     wanted = list(dict.fromkeys(columns))
-    is_parquet = False
+    kind = "CSV"
     try:
         if not path.is_file():
             raise UsageError(f"table {path} does not exist")
         with path.open("rb") as file:
-            is_parquet = file.read(4) == _PARQUET_MAGIC
-        table = _read_parquet(path, wanted) if is_parquet else _read_csv(path, wanted, delimiter)
+            magic = file.read(4)
+        kind = "Parquet" if magic == _PARQUET_MAGIC else "CSV"
+        if kind == "Parquet":
+            table = _read_parquet(path, wanted, only)
+        else:
+            table = _read_csv(path, wanted, delimiter, only, is_gzip=magic.startswith(_GZIP_MAGIC))
     except UnicodeDecodeError:
         raise UsageError(f"table {path} is not UTF-8 text; save it as UTF-8") from None
-    except (pa.ArrowException, csv.Error) as error:
-        sentence = str(error).splitlines()[0][:200] if isinstance(error, pa.ArrowInvalid) and is_parquet else "damaged"
-        raise UsageError(f"table {path} cannot be read as {'Parquet' if is_parquet else 'CSV'}: {sentence}") from None
+    except (pa.ArrowException, csv.Error, EOFError, zlib.error) as error:
+        sentence = str(error).splitlines()[0][:200] if isinstance(error, pa.ArrowInvalid) else "damaged"
+        sentence = sentence if kind == "Parquet" else "damaged"  # a parser of text quotes the row that it stumbled at
+        raise UsageError(f"table {path} cannot be read as {kind}: {sentence}") from None
     except OSError as error:
         raise UsageError(f"table {path} cannot be read: {error.strerror or 'damaged'}") from None
     return TypedColumns(table, path)
 
 
-def _read_csv(path: Path, wanted: list[str], delimiter: str) -> pa.Table:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        header = next(csv.reader(file, delimiter=delimiter), [])
+def _read_csv(
+    path: Path, wanted: list[str], delimiter: str, only: tuple[str, Collection[str]] | None, *, is_gzip: bool
+) -> pa.Table:
+    with path.open("rb") as raw:
+        binary = gzip.GzipFile(fileobj=raw) if is_gzip else raw
+        file = io.TextIOWrapper(binary, encoding="utf-8-sig", newline="")
+        # No header is longer, and a file without line ends would be read to its end.
+        header = next(csv.reader(io.StringIO(file.read(_MAX_HEADER), newline=""), delimiter=delimiter), [])
     _need(path, wanted, header)
-    return pacsv.read_csv(
-        path,
-        parse_options=pacsv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
-        convert_options=pacsv.ConvertOptions(
+    options = {
+        "parse_options": pacsv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+        "convert_options": pacsv.ConvertOptions(
             column_types=dict.fromkeys(wanted, pa.string()),
             include_columns=wanted,
             null_values=list(ABSENT),
             strings_can_be_null=True,
         ),
-    )
+    }
+    with pa.input_stream(str(path), compression="gzip" if is_gzip else None) as stream:
+        if only is None:
+            return pacsv.read_csv(stream, **options)
+        with pacsv.open_csv(stream, **options) as batches:
+            return pa.Table.from_batches(
+                [_only(batch, only, path) for batch in batches], pa.schema([(name, pa.string()) for name in wanted])
+            )
 
 
-def _read_parquet(path: Path, wanted: list[str]) -> pa.Table:
+def _read_parquet(path: Path, wanted: list[str], only: tuple[str, Collection[str]] | None) -> pa.Table:
     with pq.ParquetFile(path) as file:
         schema = file.schema_arrow
         _need(path, wanted, schema.names)
         refuse_extensions(pa.schema([schema.field(name) for name in wanted]), f"table {path}")
-        return file.read(columns=wanted)
+        if only is None:
+            return file.read(columns=wanted)
+        batches = [_only(batch, only, path).select(wanted) for batch in file.iter_batches(columns=wanted)]
+        return pa.Table.from_batches(batches, None if batches else pa.schema([schema.field(name) for name in wanted]))
+
+
+def _only(batch: pa.RecordBatch, only: tuple[str, Collection[str]], path: Path) -> pa.RecordBatch:
+    column, values = only
+    text = TypedColumns(pa.Table.from_batches([batch]), path).text(column)
+    return batch.filter(pc.is_in(text, pa.array(sorted(values), pa.string())))
 
 
 def _need(path: Path, wanted: Sequence[str], found: Sequence[str]) -> None:

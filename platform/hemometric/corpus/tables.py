@@ -10,6 +10,7 @@ from pydantic import Field
 
 from hemometric.config import Config
 from hemometric.corpus.columns_table import ColumnsTable
+from hemometric.corpus.headers_table import HeadersTable
 from hemometric.corpus.metadata import MetadataTable
 from hemometric.corpus.ptbxl_table import PtbxlTable, discover_table, read_ptbxl
 
@@ -35,4 +36,4 @@ class AutoTable(Config):
         return MetadataTable.empty() if path is None else read_ptbxl(path)
 
 
-TableConfig = Annotated[AutoTable | PtbxlTable | ColumnsTable | NoTable, Field(discriminator="kind")]
+TableConfig = Annotated[AutoTable | PtbxlTable | ColumnsTable | HeadersTable | NoTable, Field(discriminator="kind")]

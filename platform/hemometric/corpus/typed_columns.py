@@ -10,11 +10,15 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hemometric.corpus.clocks import MixedClocks, wall_clock
+from hemometric.corpus.coded_cells import Likelihoods, checked, read_likelihoods
 from hemometric.errors import UsageError
 
 ABSENT = ("", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NaT", "null", "NULL", "None", "<NA>")
 """How tables write "no value"; spaces around them do not matter."""
 
+_YES = ("1", "true", "yes", "t", "y")
+_NO = ("0", "false", "no", "f", "n")
 _NUMBER = r"^[ ]*[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?[ ]*$"
 _WHOLE_AS_FLOAT = r"^[-+]?[0-9]+\.0$"
 _EXACT = {16: 2**11, 32: 2**24, 64: 2**53}  # whole numbers up to which floats of so many bits tell all apart
@@ -120,6 +124,56 @@ class TypedColumns:
             raise self._unfit(name, kind, "codes are text, or lists of text")
         sets = [None if cell is None else {str(code).strip() for code in cell if code is not None} for cell in cells]
         return pa.array([None if codes is None else sorted(codes - {""}) for codes in sets], pa.list_(pa.string()))
+
+    def likelihoods(self, name: str, separator: str) -> tuple[list[Likelihoods | None], pa.Array]:
+        """Give codes with their likelihoods, None where there is no cell; and where a cell stood that is none.
+
+        Raises
+        ------
+        UsageError
+            The column holds neither text nor a map of text to numbers.
+        """
+        column = self._plain(name)
+        found: list[Likelihoods | None]
+        if _is_text(column.type):
+            column = _present(column)
+            found = [None if cell is None else read_likelihoods(cell, separator) for cell in column.to_pylist()]
+        elif pa.types.is_map(column.type) and _is_code(column.type.key_type) and _is_number(column.type.item_type):
+            found = [None if cell is None else checked(cell) for cell in column.to_pylist()]
+        elif pa.types.is_null(column.type):
+            found = [None] * len(column)
+        else:
+            raise self._unfit(name, column.type, "codes with likelihoods are text, or a map of text to numbers")
+        return found, pc.and_(pc.is_valid(column), pa.array([cell is None for cell in found], pa.bool_()))
+
+    def yes_no(self, name: str) -> tuple[pa.Array, pa.Array]:
+        """Give booleans from ``1``, ``true``, ``yes`` and their likes; and where a value stood that is none.
+
+        Raises
+        ------
+        UsageError
+            The column holds neither text nor numbers.
+        """
+        text = pc.utf8_lower(self.text(name))
+        yes, no = (pc.is_in(text, pa.array(words)) for words in (_YES, _NO))
+        answer = pc.if_else(yes, True, pc.if_else(no, False, None))
+        return answer, pc.and_(pc.is_valid(text), pc.is_null(answer))
+
+    def times(self, name: str, time_format: str, time_zone: str | None) -> tuple[pa.Array, pa.Array]:
+        """Give wall-clock times; see `clocks.wall_clock`.
+
+        Raises
+        ------
+        UsageError
+            The column holds no times, or times of several clocks.
+        """
+        column = self._plain(name)
+        try:
+            return wall_clock(_present(column) if _is_text(column.type) else column, time_format, time_zone)
+        except MixedClocks as error:
+            raise UsageError(f"table {self._path}: column {name!r}: {error}") from None
+        except TypeError as error:
+            raise self._unfit(name, column.type, str(error)) from None
 
     def _plain(self, name: str) -> pa.Array:
         """Join the chunks, unpack a dictionary encoding, and make bytes that are text into text."""

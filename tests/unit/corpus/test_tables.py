@@ -1,5 +1,6 @@
 """Tables: joined by name, values checked and counted, columns that are missing proposed."""
 
+import ast
 import csv
 import re
 import shutil
@@ -20,7 +21,7 @@ CLASSES = {"NORM": ["NORM"], "IMI": ["MI"], "SR": [], "LVH": ["HYP"]}
 def write_ptbxl(folder: Path, **changes: str) -> Path:
     row = {
         "patient_id": "15709.0", "age": "300.0", "sex": "1", "site": "0.0", "strat_fold": "3",
-        "scp_codes": "{'NORM': 100.0, 'SR': 0.0}",
+        "scp_codes": "{'NORM': 100.0, 'SR': 0.0}", "recording_date": "1984-11-09 09:17:34",
         "filename_lr": "records100/00000/00001_lr", "filename_hr": "records500/00000/00001_hr",
     }  # fmt: skip
     row.update(changes)
@@ -50,8 +51,33 @@ def test_ptbxl_agrees_with_a_plain_reading_of_its_files(bundled: Path) -> None:
             assert found.age_years == (90 if age is not None and age > 89 else age)
             assert found.sex == {"0": "male", "1": "female"}[row["sex"]]
             assert found.fold == int(row["strat_fold"])
+            assert found.acquired is not None
+            assert str(found.acquired) == row["recording_date"]
             codes = re.findall(r"'(\w+)':", row["scp_codes"])
             assert found.labels == {"superclasses": sorted({classes[code] for code in codes if code in classes})}
+
+
+def test_ptbxl_statements_keep_their_likelihoods(bundled: Path) -> None:
+    table = PtbxlTable(statements=True).build([bundled])
+    sure = PtbxlTable(min_likelihood=80).build([bundled])
+    with (bundled / "scp_statements.csv").open(newline="") as file:
+        classes = {row[""]: row["diagnostic_class"] for row in csv.DictReader(file) if row["diagnostic"] == "1.0"}
+    with (bundled / "ptbxl_database.csv").open(newline="") as file:
+        stated = {row["filename_lr"]: ast.literal_eval(row["scp_codes"]) for row in csv.DictReader(file)}
+    num_unsure = 0
+    for name, codes in stated.items():
+        found, of_sure = table.lookup(f"x/{name}"), sure.lookup(f"x/{name}")
+        assert found is not None
+        assert of_sure is not None
+        assert found.labels["scp_codes"] == sorted(codes)
+        assert found.labels["scp_codes_likelihoods"] == [codes[code] for code in sorted(codes)]
+        believed = sorted({classes[code] for code, value in codes.items() if value >= 80 and code in classes})
+        assert of_sure.labels == {"superclasses": believed}
+        num_unsure += believed != found.labels["superclasses"]
+    assert num_unsure > 10
+    assert [(label.name, label.kind, label.unit) for label in table.labels[1:]] == [
+        ("scp_codes", "codes", ""), ("scp_codes_likelihoods", "numbers", "%"),
+    ]  # fmt: skip
 
 
 def test_ptbxl_reads_300_years_as_over_89(tmp_path: Path) -> None:
@@ -205,7 +231,7 @@ def test_extensions_of_versions_are_no_extensions(tmp_path: Path) -> None:
         ("recrd,mrn\na,1\n", "no column 'record'; did you mean 'recrd'"),
         ("", "no column 'record'; it has none"),
         ("record,mrn,mrn\na,1,2\n", "'mrn' stands twice"),
-        ("record,mrn\na,1\na,2\n", "1 record names stand on more than one row"),
+        ("record,mrn\na,1\na,2\n", "1 rows name a record again and say other things of it"),
         ("record,mrn\n,1\n", "names no record"),
         ("record,mrn\na,1,2,3\n", "cannot be read as CSV"),
         (b"record,mrn\n\xff\xfe,1\n", "UTF-8|CSV"),

@@ -152,8 +152,10 @@ def test_a_delimiter_is_one_ascii_character(delimiter: str) -> None:
 
 @pytest.mark.parametrize("fold", ["1.5", "1e12", "-1", "x"])
 def test_a_fold_of_ptbxl_that_is_no_whole_number_is_counted(tmp_path: Path, fold: str) -> None:
-    columns = "patient_id,age,sex,site,strat_fold,scp_codes,filename_lr,filename_hr"
-    (tmp_path / "ptbxl_database.csv").write_text(f"{columns}\n1,50,0,2,{fold},{{}},a,b\n2,300,1,2,3,{{}},c,d\n")
+    columns = "patient_id,age,sex,site,strat_fold,scp_codes,recording_date,filename_lr,filename_hr"
+    (tmp_path / "ptbxl_database.csv").write_text(
+        f"{columns}\n1,50,0,2,{fold},{{}},1984-11-09 09:17:34,a,b\n2,300,1,2,3,{{}},,c,d\n"
+    )
     (tmp_path / "scp_statements.csv").write_text(",diagnostic,diagnostic_class\nNORM,1.0,NORM\n")
     rows = PtbxlTable().build([tmp_path]).rows.to_pylist()
     assert [row["fold"] for row in rows] == [None, 3]
