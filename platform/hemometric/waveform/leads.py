@@ -18,7 +18,8 @@ _ALIASES = {lead.casefold(): lead for lead in LEADS}
 _ALIASES |= {"di": "I", "dii": "II", "diii": "III", "d1": "I", "d2": "II", "d3": "III"}
 _ALIASES |= {"li": "I", "lii": "II", "liii": "III"}
 _ALIASES |= {f"c{number}": f"V{number}" for number in range(1, 7)}  # the German-language names
-_PREFIX = re.compile(r"^(?:mdc[ _]ecg[ _]lead|ecg[ _]lead|lead|ecg)[ _:.-]+")
+# A hyphen joins (``ecg-avf``, ``ecg - avf``), but one that stands only before the name is a minus (``ecg -avr``).
+_PREFIX = re.compile(r"^(?:mdc[ _]ecg[ _]lead|ecg[ _]lead|lead|ecg)(?:-[ ]*|[ _:.]+(?:-[ ]+)?)")
 _SEPARATED = re.compile(r"^(av|v|c|d|l)[ _]+(?=[rlf1-6i])")
 
 

@@ -28,7 +28,7 @@ def test_every_spelling_of_a_lead_is_known(lead: str) -> None:
         f"mdc_ecg_lead_{lead.upper()}",
     ):
         assert canonical_lead(name) == lead, name
-    for name in (f"Lead {lead}", f"LEAD_{lead}", f"ECG {lead}", f"lead: {lead}"):
+    for name in (f"Lead {lead}", f"LEAD_{lead}", f"ECG {lead}", f"lead: {lead}", f"ecg-{lead}", f"ECG - {lead}"):
         assert canonical_lead(name) == lead, name
 
 
@@ -55,6 +55,8 @@ def test_other_names_of_the_same_electrodes(name: str, lead: str) -> None:
         "",
         " ",
         "-aVR",
+        "Lead -aVR",
+        "MDC_ECG_LEAD_-aVR",
         "MLII",
         "VR",
         "V",
