@@ -19,7 +19,7 @@ from hemometric.vendors.source import ReadError
 MAX_INFLATED_BYTES = 1 << 26
 """What a deflated file may inflate to: more than the samples of the longest ECG that is read."""
 
-MAX_ELEMENTS = 500_000
+MAX_ELEMENTS = 200_000
 """Elements and items of a file; a resting ECG has some thousand."""
 
 MAX_DEPTH = 64

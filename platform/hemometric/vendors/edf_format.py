@@ -35,7 +35,7 @@ _WIDTHS = {
     "label": 16, "transducer": 80, "unit": 8, "physical_low": 8, "physical_high": 8, "digital_low": 8,
     "digital_high": 8, "filters": 80, "num_samples": 8, "reserved": 32,
 }  # fmt: skip
-_TYPED = re.compile(r"^(?:ecg|ekg)[ _:.-]+", re.IGNORECASE)
+_TYPE = re.compile(r"^e[ck]g(?=[ _:.-])", re.IGNORECASE)
 _REFERENCE = re.compile(r"[ _-]+ref$", re.IGNORECASE)
 _EEG_SITE = re.compile(r"c ?[1-6]", re.IGNORECASE)
 _PERSON = re.compile(r"(\S+) ([FMX]) (X|\d\d-[A-Z]{3}-\d{4}) \S+", re.ASCII | re.IGNORECASE)
@@ -173,10 +173,9 @@ def _standard_lead(label: str) -> str | None:
     C1 to C6 are chest leads only where the label says ECG: by themselves they are sites of the scalp, of which most
     EDF files hold the EEG.
     """
-    name = _TYPED.sub("", label)
-    if name == label and _EEG_SITE.match(label):
+    if _EEG_SITE.match(label):
         return None
-    return canonical_lead(_REFERENCE.sub("", name))
+    return canonical_lead(_TYPE.sub("ECG", _REFERENCE.sub("", label)))
 
 
 def _num_samples(signal: dict[str, str]) -> int:
