@@ -35,7 +35,8 @@ _UNITS_PER_MV = {
 
 def number_from_text(text: str) -> float | None:
     """Read a decimal number as devices write it; None for everything else, ``nan`` and ``1_000`` included."""
-    value = float(text) if _NUMBER.fullmatch(text.strip()) else None
+    plain = text.strip()  # more than `float` would strip
+    value = float(plain) if _NUMBER.fullmatch(plain) else None
     return value if value is not None and np.isfinite(value) else None
 
 

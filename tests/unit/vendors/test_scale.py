@@ -10,7 +10,7 @@ from hemometric.vendors.source import ReadError
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("1.25", 1.25), (" -.5 ", -0.5), ("+3.", 3.0), ("1E-3", 1e-3), ("0", 0.0)]
+    [("1.25", 1.25), (" -.5 ", -0.5), ("+3.", 3.0), ("1E-3", 1e-3), ("0", 0.0), ("\x1c4", 4.0)]
     + [(text, None) for text in ("", "nan", "inf", "1_000", "1,5", "0x10", "1e999", "9" * 999, "\u0665", "1 2", "-")],
 )
 def test_a_number_is_decimal(text: str, value: float | None) -> None:
