@@ -32,10 +32,11 @@ def mutate(content: bytes, generator: np.random.Generator) -> bytes:
     return bytes(mutated)
 
 
-@pytest.mark.parametrize("storage", ["16", "212", "24", "8"])
+@pytest.mark.parametrize("storage", ["16", "212", "24", "8", "516"])
 @pytest.mark.parametrize("target", [".hea", ".dat", "both"])
 def test_mutations(write_record, counts, storage: str, target: str) -> None:
-    header = write_record(storage="16" if storage == "8" else storage)
+    samples = counts[:, :8] if storage == "516" else counts  # a FLAC stream has at most eight channels
+    header = write_record(storage="16" if storage == "8" else storage, samples=samples)
     if storage == "8":  # first differences, which the package does not write
         header.write_text(header.read_text().replace(".dat 16 ", ".dat 8 "))
         differences = np.diff(counts, axis=0, prepend=counts[:1])
@@ -56,7 +57,38 @@ def test_mutations(write_record, counts, storage: str, target: str) -> None:
         outcome = result.reason if isinstance(result, Rejected) else "read"
         outcomes[outcome] = outcomes.get(outcome, 0) + 1
     assert time.monotonic() - started < 60
-    assert len(outcomes) > 1, outcomes  # the mutations reach more than one branch
+    if (storage, target) == ("516", ".dat"):
+        assert outcomes.get("unreadable", 0) > 50  # each frame of a FLAC stream has a checksum of its own
+    else:
+        assert len(outcomes) > 1, outcomes  # the mutations reach more than one branch
+
+
+@pytest.mark.parametrize("target", ["rec_1.hea", "rec_2.hea", "zz7.hea", "rec_2.dat", "rec_layout.hea"])
+def test_mutations_of_segments(tmp_path: Path, counts, target: str) -> None:
+    layout = [f"~ 0 200 12 0 0 0 0 {lead}" for lead in ("I", "II")]
+    texts = {
+        "zz7.hea": "zz7/4 2 500 511\nrec_layout 0\nrec_1 300\n~ 10\nrec_2 201\n",
+        "rec_layout.hea": "\n".join(["rec_layout 2 500 0", *layout]),
+    }
+    for name, part, gain in (("rec_1", counts[:300, :2], 200), ("rec_2", counts[300:, :2], 1000)):
+        sums = part.sum(axis=0) % 65536
+        lines = [f"{name}.dat 16 {gain} 12 0 0 {sums[i]} 0 {lead}" for i, lead in enumerate(("I", "II"))]
+        texts[f"{name}.hea"] = "\n".join([f"{name} 2 500 {len(part)}", *lines])
+        (tmp_path / f"{name}.dat").write_bytes(part.astype("<i2").tobytes())
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    (source,) = find([tmp_path / "zz7.hea"])
+    content = (tmp_path / target).read_bytes()
+    generator = np.random.default_rng(len(target))
+    outcomes = set()
+    for _ in range(60):
+        (tmp_path / target).write_bytes(mutate(content, generator))
+        result = read(source)
+        assert isinstance(result, Recording | Rejected)
+        if isinstance(result, Recording):
+            check(result)
+        outcomes.add(getattr(result, "reason", "read"))
+    assert len(outcomes) > 1, outcomes
 
 
 def check(recording: Recording) -> None:
