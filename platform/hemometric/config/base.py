@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,21 @@ class _Placement:
 
 PLACEMENT = _Placement()
 """Annotate a field with it (``Annotated[int, PLACEMENT]``) to leave it out of the fingerprint."""
+
+
+@dataclass(frozen=True)
+class Added:
+    """Marks a field that came later: the fingerprint leaves it out where it says what every config meant before.
+
+    Whatever was hashed without the field, such as a checkpoint or a table of neighbours, so keeps its hash.
+
+    Attributes
+    ----------
+    meant : object
+        The value that configs without this field have; it stays, even if the default changes.
+    """
+
+    meant: Any
 
 
 class Config(BaseModel):
@@ -55,7 +71,8 @@ def check_names(path: Path) -> None:
 def fingerprint(config: Config) -> str:
     """Hash what a config computes: 16 hex digits that leave out every `PLACEMENT` field.
 
-    A run may therefore go on with other workers, paths, addresses and tracking, and nothing else.
+    A run may therefore go on with other workers, paths, addresses and tracking, and nothing else. `Added` fields count
+    where they change what is computed.
     """
     canonical = json.dumps(essence(config), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
@@ -66,7 +83,9 @@ def essence(value: Any) -> Any:
     if isinstance(value, Config):
         fields = type(value).model_fields
         return {
-            name: essence(getattr(value, name)) for name, field in fields.items() if PLACEMENT not in field.metadata
+            name: essence(getattr(value, name))
+            for name, field in fields.items()
+            if PLACEMENT not in field.metadata and Added(getattr(value, name)) not in field.metadata
         }
     if isinstance(value, dict):
         return {str(key): essence(item) for key, item in value.items()}
