@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import shutil
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,36 +12,33 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hemometric import __version__
-from hemometric.config import fingerprint
-from hemometric.corpus.files import replacing, sha256_of, write_bytes
-from hemometric.corpus.ingest import IngestPlan
+from hemometric.corpus.files import replacing, sha256_of
+from hemometric.corpus.ingest import IngestPlan, settled
 from hemometric.corpus.manifest import (
-    MANIFEST,
+    LINKS,
     QUARANTINE,
-    SUCCESS,
     Counts,
     FileEntry,
     Manifest,
     Partitions,
     ShardEntry,
     SplitCounts,
-    manifest_bytes,
 )
-from hemometric.corpus.schema import QUARANTINE_SCHEMA, SCHEMA_VERSION
-from hemometric.corpus.shards import SHARDS, staged_rows
+from hemometric.corpus.planned import Planned
+from hemometric.corpus.schema import LINKS_SCHEMA, QUARANTINE_SCHEMA, SCHEMA_VERSION
 from hemometric.corpus.split import NUM_PARTITIONS, SPLITS, Split
-from hemometric.corpus.stamps import Stamps, join_contents, write_stamps
+from hemometric.corpus.tidying import tidy
 from hemometric.corpus.units import open_staged, read_note
 from hemometric.errors import IntegrityError
 
 
-def commit(plan: IngestPlan, entries: Sequence[ShardEntry]) -> Manifest:
+def commit(plan: IngestPlan, planned: Planned, entries: Sequence[ShardEntry]) -> Manifest:
     """Finish the corpus; its manifest has the same bytes for any number of workers, kills and reruns.
 
     Parameters
     ----------
     entries : sequence of ShardEntry
-        What `write_shard` gave for each shard of `plan_shards`, in any order.
+        What `write_shard` and `rewrite_shard` gave for the work of `plan_shards`, in any order.
 
     Raises
     ------
@@ -52,60 +47,69 @@ def commit(plan: IngestPlan, entries: Sequence[ShardEntry]) -> Manifest:
     PrecheckError
         The disk is full.
     """
-    context = plan.context
-    out = context.out
-    notes = [read_note(context.staging, name) for name in plan.unit_names]
-    rejected = sorted(tuple(item) for note in notes for item in note["rejected"])
-    shards = sorted(entries, key=lambda entry: (SPLITS.index(entry.split), entry.path))
-    rows = staged_rows(context.staging, plan.unit_names)
-    if sum(entry.num_rows for entry in shards) != len(rows) or len(rows) + len(rejected) != plan.num_found:
+    context, base = plan.context, plan.base
+    shards = sorted((*entries, *planned.untouched), key=lambda entry: (SPLITS.index(entry.split), entry.path))
+    num_rows = sum(entry.num_rows for entry in shards)
+    if num_rows != len(planned.rows):
         raise IntegrityError(
-            f"{plan.num_found} sources became {sum(entry.num_rows for entry in shards)} rows and {len(rejected)} "
-            "rejections, which do not add up; run the same command again"
+            f"{len(planned.rows)} recordings became {num_rows} rows, which does not add up; run the same command again"
         )
-    _remove_others(out, shards)
+    number = 0 if base is None else base.manifest.num_ingests
+    notes = [read_note(context.staging, name) for name in plan.unit_names]
+    before = None if base is None else base.manifest.counts
     manifest = Manifest(
         schema_version=SCHEMA_VERSION,
         package_version=__version__,
         key_id=context.key.key_id,
-        inputs=plan.inputs,
-        ingest_config=fingerprint(context.config),
+        num_ingests=number + 1,
+        ingest_config=settled(context.config),
         split=context.config.split,
         table=plan.table,
         labels=tuple(sorted(context.labels, key=lambda label: label.name)),
         counts=Counts(
-            found=plan.num_found,
-            accepted=len(rows),
-            rejected=dict(sorted(Counter(reason for _, reason, _ in rejected).items())),
-            unmatched=sum(note["num_unmatched"] for note in notes) if context.has_table else 0,
-            nulled=dict(sorted(sum((Counter(note["nulled"]) for note in notes), Counter[str]()).items())),
-            labels=_present(plan),
-            splits=_split_counts(rows),
+            found=num_rows + len(planned.rejected),
+            accepted=num_rows,
+            rejected=dict(sorted(Counter(planned.rejected["reason"].to_pylist()).items())),
+            unmatched=(before.unmatched if before else 0)
+            + (sum(note["num_unmatched"] for note in notes) if context.has_table else 0),
+            nulled=_added(before.nulled if before else {}, *(note["nulled"] for note in notes)),
+            labels=_labels(plan, planned),
+            splits=_split_counts(planned.rows),
         ),
         partitions=Partitions(
             num=NUM_PARTITIONS,
-            rows=tuple(np.bincount(rows["partition"].to_numpy(), minlength=NUM_PARTITIONS).tolist()),
+            rows=tuple(np.bincount(planned.rows["partition"].to_numpy(), minlength=NUM_PARTITIONS).tolist()),
         ),
-        quarantine=_write_quarantine(out, rejected),
+        quarantine=_write_table(context.out, QUARANTINE, number, planned.rejected, QUARANTINE_SCHEMA),
+        links=_write_table(context.out, LINKS, number, planned.links, LINKS_SCHEMA),
         shards=tuple(shards),
     )
-    content = manifest_bytes(manifest)
-    write_bytes(out / MANIFEST, content)
-    contents = [content for note in notes for content in note["contents"]]
-    write_stamps(out, Stamps(times=plan.times, content=join_contents(contents, context.key)))
-    shutil.rmtree(context.staging)
-    write_bytes(out / SUCCESS, hashlib.sha256(content).hexdigest().encode() + b"\n")
+    tidy(context.out, manifest, plan.ledger)
     return manifest
 
 
-def _present(plan: IngestPlan) -> dict[str, int]:
+def _added(*counts: dict[str, int]) -> dict[str, int]:
+    total = sum(map(Counter, counts), Counter[str]())
+    return dict(sorted(total.items()))
+
+
+def _labels(plan: IngestPlan, planned: Planned) -> dict[str, int]:
     """Count the recordings that have each label."""
-    present = dict.fromkeys(sorted(label.name for label in plan.context.labels), 0)
-    columns = [label.column for label in plan.context.labels]
-    for name in plan.unit_names if columns else ():
-        staged = open_staged(plan.context.staging, name, columns)
-        for label in plan.context.labels:
-            present[label.name] += len(staged) - staged[label.column].null_count
+    labels = sorted(plan.context.labels, key=lambda label: label.name)
+    present = dict.fromkeys((label.name for label in labels), 0)
+    if not labels:
+        return present
+    refused = pc.unique(planned.rejected["recording_id"])
+    columns = ["recording_id", *(label.column for label in labels)]
+    tables = [open_staged(plan.context.staging, name, columns) for name in plan.unit_names]
+    tables = [table.filter(pc.invert(pc.is_in(table["recording_id"], refused))) for table in tables]
+    if plan.base is not None:
+        table = plan.base.table(columns=columns)
+        dropped = pa.array(sorted(planned.dropped), pa.string())
+        tables.append(table.filter(pc.invert(pc.is_in(table["recording_id"], dropped))))
+    for table in tables:
+        for label in labels:
+            present[label.name] += len(table) - table[label.column].null_count
     return present
 
 
@@ -117,18 +121,9 @@ def _split_counts(rows: pa.Table) -> dict[Split, SplitCounts]:
     return counts
 
 
-def _write_quarantine(out: Path, rejected: Sequence[Sequence[str]]) -> FileEntry:
-    columns = list(zip(*rejected, strict=True)) or [(), (), ()]
-    table = pa.table([pa.array(column, pa.string()) for column in columns], schema=QUARANTINE_SCHEMA)
-    path = out / QUARANTINE
+def _write_table(out: Path, name: str, number: int, table: pa.Table, schema: pa.Schema) -> FileEntry:
+    """Write a table beside the shards, under a name that the corpus does not use yet."""
+    path = out / (f"{name}-{number:05d}.parquet" if number else f"{name}.parquet")
     with replacing(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
-    return FileEntry(path=QUARANTINE, num_rows=len(table), num_bytes=path.stat().st_size, sha256=sha256_of(path))
-
-
-def _remove_others(out: Path, shards: Sequence[ShardEntry]) -> None:
-    """Remove shards that an earlier try with another config has left."""
-    ours = {out / entry.path for entry in shards}
-    for path in (out / SHARDS).rglob("*.parquet"):
-        if path not in ours:
-            path.unlink()
+        pq.write_table(table.cast(schema).combine_chunks(), temporary, compression="zstd", write_page_checksum=True)
+    return FileEntry(path=path.name, num_rows=len(table), num_bytes=path.stat().st_size, sha256=sha256_of(path))

@@ -6,22 +6,24 @@ Each step is a pure function of its arguments and of the files that earlier step
     key = load_or_create_key(key_file)                            # say key.path when key.created
     with ingest_lock(out):                                        # one writer; PrecheckError for the second
         plan = prepare_ingest(config, roots, out, key)
-        if plan.finished is None:                                 # else: the same inputs, nothing to do
+        if plan.finished is None:                                 # else: nothing new
             for unit in plan.units:                               # any order, any worker
                 stage_unit(plan.context, unit)                    # -> UnitSummary
-            shards = plan_shards(plan)                            # DataRejectedError beyond the threshold
-            entries = [write_shard(plan.context, shard) for shard in shards]    # any order, any worker
-            manifest = commit(plan, entries)                      # the same bytes, however it went
+            planned = plan_shards(plan)                           # DataRejectedError beyond the threshold
+            entries = [write_shard(plan.context, shard) for shard in planned.shards]     # any order, any worker
+            entries += [rewrite_shard(plan.context, rewrite) for rewrite in planned.rewrites]
+            manifest = commit(plan, planned, entries)             # the same bytes, however it went
 
-A run that was killed anywhere is run again with the same arguments.
+A run that was killed anywhere is run again with the same arguments. A corpus that is there is added to: what it has
+seen stays as it is.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,29 +32,24 @@ from filelock import FileLock, Timeout
 
 from hemometric import __version__
 from hemometric.config import fingerprint
-from hemometric.corpus.files import make_folder, need_room, remove_temporaries, sha256_of, write_bytes
+from hemometric.corpus.files import make_folder, need_room, remove_temporaries
 from hemometric.corpus.ingest_config import IngestConfig
-from hemometric.corpus.manifest import (
-    MANIFEST,
-    QUARANTINE,
-    SUCCESS,
-    Manifest,
-    TableEntry,
-    parse_manifest,
-    read_manifest,
-)
+from hemometric.corpus.ledger import Ledger, compare
+from hemometric.corpus.manifest import LINKS, MANIFEST, QUARANTINE, SUCCESS, Manifest, TableEntry
 from hemometric.corpus.metadata import MetadataTable
 from hemometric.corpus.pseudonyms import Key
+from hemometric.corpus.reader import Corpus, open_corpus
 from hemometric.corpus.schema import SCHEMA_VERSION
-from hemometric.corpus.shards import SHARDS, ShardPlan, check_rows, cut_shards, staged_rows
+from hemometric.corpus.shards import SHARDS
 from hemometric.corpus.split import FoldSplit
-from hemometric.corpus.stamps import STAMPS, Stamp, is_unchanged, stamp_all, times_of
-from hemometric.corpus.units import STAGING, IngestContext, Unit, read_note, unit_name
-from hemometric.errors import DataRejectedError, IntegrityError, PrecheckError, UsageError
-from hemometric.vendors import Source, find
+from hemometric.corpus.stamps import Stamp, stamp_all
+from hemometric.corpus.tidying import tidy
+from hemometric.corpus.units import STAGING, IngestContext, Unit, unit_name
+from hemometric.errors import IntegrityError, PrecheckError, UsageError
+from hemometric.vendors import Source, Vendor, find
 
 LOCK = ".lock"
-_OURS = {MANIFEST, QUARANTINE, SUCCESS, SHARDS, STAGING, LOCK}
+_OURS = re.compile(rf"{MANIFEST}|(?:{QUARANTINE}|{LINKS})(?:-[0-9]{{5}})?\.parquet|{SUCCESS}|{SHARDS}|{STAGING}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,21 +60,28 @@ class IngestPlan:
     ----------
     units : tuple of Unit
         Work for `stage_unit`; empty when `finished` is there.
+    num_found : int
+        Sources in all, known ones too.
+    ledger : Ledger
+        Which of them are new, and what they replace.
+    base : Corpus or None
+        The corpus that lies in the folder and is added to.
     finished : Manifest or None
-        The corpus that lies in the folder already and came from the same inputs.
-    inputs : str
-        See `Manifest.inputs`.
-    times : str
-        See `stamps.Stamps`; taken before the first source is read.
+        Its manifest, where it has seen all sources already.
     """
 
     context: IngestContext
     units: tuple[Unit, ...]
     num_found: int
-    inputs: str
-    times: str
     table: TableEntry
+    ledger: Ledger
+    base: Corpus | None = None
     finished: Manifest | None = None
+
+    @property
+    def num_fresh(self) -> int:
+        """Sources that are read."""
+        return len(self.ledger.fresh)
 
     @property
     def unit_names(self) -> tuple[str, ...]:
@@ -112,126 +116,84 @@ def ingest_lock(out: Path) -> Iterator[None]:
         lock.release()
 
 
-def prepare_ingest(config: IngestConfig, roots: Sequence[Path], out: Path, key: Key) -> IngestPlan:
-    """Find the sources, join the table, and cut the work into units; call it under `ingest_lock`.
+def prepare_ingest(
+    config: IngestConfig, roots: Sequence[Path], out: Path, key: Key, *, retry_quarantine: bool = False
+) -> IngestPlan:
+    """Find the sources, join the table, and cut what is new into units; call it under `ingest_lock`.
+
+    Into a finished corpus go the sources that it has not seen and those whose bytes have changed; with
+    `retry_quarantine`, those too that it has refused.
 
     Raises
     ------
     UsageError
         A source is missing or there is none at all, two have the same name, the table does not fit, or `out` holds
         something else.
+    IntegrityError
+        The corpus that lies there is damaged.
     PrecheckError
         The disk is too small.
     """
-    sources = _find_all(roots, out)
+    vendors = config.formats.build()
+    sources = _find_all(roots, out, vendors)
     table = config.table.build(roots)
     if isinstance(config.split, FoldSplit) and table.rows["fold"].null_count == len(table.rows):
         raise UsageError("split.kind: folds needs a table with folds; name its column as table.fold, or use kind: hash")
-    stamps = stamp_all(sources)
-    times = times_of(sources, stamps, key)
-    inputs = _inputs(config, table, sources, stamps, key)
-    entry = TableEntry(kind=table.kind, files=table.files, sha256=table.sha256)
     context = IngestContext(out.resolve(), config, key, table.labels, table.kind != "none")
-    finished = _finished(out, inputs, lambda: is_unchanged(out, sources, stamps, key))
-    if finished is not None:
-        return IngestPlan(context, (), len(sources), inputs, times, entry, finished)
-    units = tuple(_units(config, table, sources, stamps, key))
+    base = _base(context)
+    stamps = stamp_all(sources, vendors)
+    ledger = compare(base, sources, stamps, table, key, retry_quarantine=retry_quarantine)
+    entry = TableEntry(kind=table.kind, files=table.files, sha256=table.sha256)
+    if base is not None and not ledger.fresh:
+        tidy(out, base.manifest, ledger)
+        return IngestPlan(context, (), len(sources), entry, ledger, base, base.manifest)
+    fresh, of_fresh = [sources[place] for place in ledger.fresh], [stamps[place] for place in ledger.fresh]
+    units = tuple(_units(config, table, fresh, of_fresh, key))
     _clear(context, {unit.name for unit in units})
     staged = sum(path.stat().st_size for path in context.staging.glob("*.arrow"))
-    need_room(out, max(0, sum(stamp.num_bytes for stamp in stamps) - staged), "this ingest")
-    return IngestPlan(context, units, len(sources), inputs, times, entry)
+    need_room(out, max(0, sum(stamp.num_bytes for stamp in of_fresh) - staged), "this ingest")
+    return IngestPlan(context, units, len(sources), entry, ledger, base)
 
 
-def plan_shards(plan: IngestPlan) -> list[ShardPlan]:
-    """Decide the shards, after all units were staged.
-
-    Raises
-    ------
-    DataRejectedError
-        More was refused than `max_rejected_fraction` allows, or everything was.
-    UsageError
-        Two sources have the same name.
-    IntegrityError
-        A patient lies in two splits, or a unit was not staged.
-    """
-    staging = plan.context.staging
-    reasons = Counter(reason for name in plan.unit_names for _, reason, _ in read_note(staging, name)["rejected"])
-    _check_rejected(plan, reasons)
-    rows = staged_rows(staging, plan.unit_names)
-    check_rows(rows)
-    return cut_shards(rows, plan.unit_names, plan.context.config.shard_bytes)
+def settled(config: IngestConfig) -> str:
+    """Hash what of a config decides the content of a corpus: not how work is cut, guarded or given up."""
+    plain = IngestConfig()
+    neutral = ("max_rejected_fraction", "unit_recordings", "unit_bytes", "shard_bytes", "guard")
+    return fingerprint(config.model_copy(update={name: getattr(plain, name) for name in neutral}))
 
 
-def _check_rejected(plan: IngestPlan, reasons: Counter[str]) -> None:
-    num_rejected = reasons.total()
-    limit = plan.context.config.max_rejected_fraction
-    if num_rejected < plan.num_found and num_rejected <= limit * plan.num_found:
-        return
-    listed = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
-    remedy = "mend the sources, or raise max_rejected_fraction"
-    if reasons.most_common(1)[0][0] == "missing_patient":
-        remedy = "give a table that names the patients, or set patients: recording_is_patient"
-    raise DataRejectedError(
-        f"{num_rejected} of {plan.num_found} recordings were refused ({listed}), and max_rejected_fraction is "
-        f"{limit:g}: no corpus was written; {remedy}"
-    )
-
-
-def _find_all(roots: Sequence[Path], out: Path) -> list[Source]:
+def _find_all(roots: Sequence[Path], out: Path, vendors: Sequence[Vendor]) -> list[Source]:
     try:
         names = sorted(path.name for path in out.iterdir()) if out.is_dir() else []
     except OSError as error:
         raise UsageError(
             f"folder {out} cannot be listed: {error.strerror}; allow it, or choose another --out"
         ) from None
-    foreign = [name for name in names if name not in _OURS and not name.startswith(".")]
+    foreign = [name for name in names if not _OURS.fullmatch(name) and not name.startswith(".")]
     if foreign:
         raise UsageError(f"folder {out} holds other things ({foreign[0]}); choose another --out")
-    return list(find(roots))
+    return list(find(roots, vendors))
 
 
-def _inputs(
-    config: IngestConfig, table: MetadataTable, sources: Sequence[Source], stamps: Sequence[Stamp], key: Key
-) -> str:
-    """Hash what the corpus follows from; no clock and no folder, so that a moved archive is still the same."""
-    digest = hashlib.sha256(json.dumps([SCHEMA_VERSION, fingerprint(config), table.kind, table.sha256]).encode())
-    for source, stamp in zip(sources, stamps, strict=True):
-        digest.update(json.dumps([source.key, source.format, stamp.num_bytes]).encode())
-    return key.digest("inputs", digest.digest())
-
-
-def _finished(out: Path, inputs: str, is_same: Callable[[], bool]) -> Manifest | None:
-    """Give the corpus that lies there if it came from these inputs; do the last step where a kill has cut it off."""
-    manifest_path = out / MANIFEST
-    if (out / SUCCESS).exists():
-        manifest, _ = read_manifest(out)
-        if manifest.inputs != inputs:
-            raise UsageError(
-                f"{out} already holds another corpus (other sources, table, key or config); choose another --out"
-            )
-        if not is_same():
-            raise UsageError(
-                f"{out} already holds another corpus: a source has changed since, or {out / STAMPS}, which would tell, "
-                "is gone; choose another --out"
-            )
-        gone = [file.path for file in (*manifest.shards, manifest.quarantine) if not (out / file.path).is_file()]
-        if gone:
-            raise IntegrityError(f"{out / gone[0]} is missing; delete {out} and run the same command again")
-        return manifest
-    if not manifest_path.is_file() or (out / STAGING).exists():
+def _base(context: IngestContext) -> Corpus | None:
+    """Open the corpus that lies there, if it can take what this ingest would bring."""
+    out = context.out
+    if not (out / SUCCESS).exists():
         return None
-    content = manifest_path.read_bytes()
-    manifest = parse_manifest(content, str(manifest_path))
-    files = (*manifest.shards, manifest.quarantine)
-    if manifest.inputs != inputs or any(
-        not (out / file.path).is_file() or sha256_of(out / file.path) != file.sha256 for file in files
-    ):
-        return None
-    if not is_same():
-        return None
-    remove_temporaries(out)
-    write_bytes(out / SUCCESS, hashlib.sha256(content).hexdigest().encode() + b"\n")
-    return manifest
+    corpus = open_corpus(out)
+    manifest = corpus.manifest
+    ours = {
+        "key": (manifest.key_id, context.key.key_id),
+        "config": (manifest.ingest_config, settled(context.config)),
+        "set of labels": ({label.name for label in manifest.labels}, {label.name for label in context.labels}),
+    }
+    for what, (there, here) in ours.items():
+        if there != here:
+            raise UsageError(f"{out} already holds a corpus that was made with another {what}; choose another --out")
+    gone = [file.path for file in (*manifest.shards, manifest.quarantine) if not (out / file.path).is_file()]
+    if gone:
+        raise IntegrityError(f"{out / gone[0]} is missing; delete {out} and run the same command again")
+    return corpus
 
 
 def _units(
@@ -239,13 +201,8 @@ def _units(
 ) -> Iterator[Unit]:
     """Cut the sources, in order, after so many of them or so many bytes."""
     # What decides the cuts and the gate does not change a unit's content, so staged work outlives a change of it.
-    plain = IngestConfig()
-    neutral = {
-        name: getattr(plain, name) for name in ("max_rejected_fraction", "unit_recordings", "unit_bytes", "shard_bytes")
-    }
-    staged_config = fingerprint(config.model_copy(update=neutral))
     essence = hashlib.sha256(
-        json.dumps([SCHEMA_VERSION, __version__, staged_config, table.sha256]).encode()
+        json.dumps([SCHEMA_VERSION, __version__, settled(config), table.sha256]).encode()
     ).hexdigest()
     positions = table.positions([source.key for source in sources])
     for start, stop in _cuts([stamp.num_bytes for stamp in stamps], config.unit_recordings, config.unit_bytes):

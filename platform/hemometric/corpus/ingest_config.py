@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from hemometric.config import Config
+from hemometric.corpus.measurements import MeasurementTable, labels_of
 from hemometric.corpus.split import HashSplit, SplitConfig
 from hemometric.corpus.tables import AutoTable, TableConfig
 from hemometric.vendors.formats_config import FormatsConfig
+from hemometric.vendors.guarded import GuardConfig
 from hemometric.waveform import QualityConfig
 
 
@@ -20,6 +22,10 @@ class IngestConfig(Config):
     ----------
     formats : FormatsConfig
         What arrays and tables of ECGs do not say themselves; all other formats are read without.
+    guard : GuardConfig
+        What one ECG may cost.
+    measurements : tuple
+        Tables of values with a time, such as a catheter's, that become labels of the ECGs taken near them.
     patients : "given" or "recording_is_patient"
         What to do with a recording for which neither table nor file names a patient: refuse it
         (``missing_patient``), or let it stand for a patient of its own.
@@ -32,11 +38,19 @@ class IngestConfig(Config):
     """
 
     formats: FormatsConfig = Field(default_factory=FormatsConfig)
+    guard: GuardConfig = Field(default_factory=GuardConfig)
     quality: QualityConfig = Field(default_factory=QualityConfig)
     table: TableConfig = Field(default_factory=AutoTable)
+    measurements: tuple[MeasurementTable, ...] = ()
     split: SplitConfig = Field(default_factory=HashSplit)
     patients: Literal["given", "recording_is_patient"] = "given"
     max_rejected_fraction: float = Field(0.1, ge=0, le=1)
     unit_recordings: int = Field(256, ge=1, le=4096)
     unit_bytes: int = Field(128 << 20, ge=1 << 16, le=1 << 30)
     shard_bytes: int = Field(256 << 20, ge=1 << 16, le=1 << 40)
+
+    @field_validator("measurements")
+    @classmethod
+    def _distinct(cls, measurements: tuple[MeasurementTable, ...]) -> tuple[MeasurementTable, ...]:
+        labels_of(measurements)
+        return measurements

@@ -10,13 +10,15 @@ from typing import Annotated
 from pydantic import Field, ValidationError, field_validator
 
 from hemometric.config import Config
+from hemometric.corpus.files import write_bytes
 from hemometric.corpus.labels import Label
 from hemometric.corpus.schema import SCHEMA_VERSION
 from hemometric.corpus.split import NUM_PARTITIONS, SPLITS, Split, SplitConfig
 from hemometric.errors import IntegrityError, UsageError
 
 MANIFEST = "manifest.json"
-QUARANTINE = "quarantine.parquet"
+QUARANTINE = "quarantine"
+LINKS = "links"
 SUCCESS = "_SUCCESS"
 
 
@@ -28,7 +30,7 @@ class SplitCounts(Config):
 
 
 class Counts(Config):
-    """``found = accepted + sum(rejected)``; and what could not be joined or believed.
+    """``found = accepted + sum(rejected)``; and what could not be joined or believed, over all ingests.
 
     Attributes
     ----------
@@ -76,7 +78,7 @@ class Partitions(Config):
 class FileEntry(Config):
     """A file of the corpus, by its path within the corpus folder: one of the names that an ingest gives, no other."""
 
-    path: str = Field(pattern=r"^quarantine\.parquet$")
+    path: str = Field(pattern=r"^(?:quarantine|links)(?:-[0-9]{5})?\.parquet$")
     num_rows: int
     num_bytes: int
     sha256: str
@@ -89,6 +91,11 @@ class ShardEntry(FileEntry):
     split: Split
     partitions: tuple[Annotated[int, Field(ge=0, lt=NUM_PARTITIONS)], ...]
 
+    @property
+    def number(self) -> int:
+        """Its number among the shards of its split."""
+        return int(Path(self.path).stem.removeprefix("part-"))
+
 
 class Manifest(Config):
     """See the module's first line.
@@ -97,16 +104,20 @@ class Manifest(Config):
     ----------
     key_id : str
         Tells which pseudonym key made the names.
-    inputs : str
-        Keyed hash of the sources' names and sizes, the table and the config: the same inputs need no second ingest.
+    num_ingests : int
+        How often recordings were added or replaced.
     ingest_config : str
-        Fingerprint of the ingest config.
+        Fingerprint of what of the ingest config decides the content; the same for all ingests into a corpus.
+    table : TableEntry
+        As the last ingest found it.
+    quarantine, links : FileEntry
+        What was refused, and which patients go under another's name; see `schema`.
     """
 
     schema_version: int
     package_version: str
     key_id: str
-    inputs: str
+    num_ingests: int = Field(ge=1)
     ingest_config: str
     split: SplitConfig
     table: TableEntry
@@ -114,6 +125,7 @@ class Manifest(Config):
     counts: Counts
     partitions: Partitions
     quarantine: FileEntry
+    links: FileEntry
     shards: tuple[ShardEntry, ...]
 
     def label(self, name: str) -> Label | None:
@@ -124,6 +136,23 @@ class Manifest(Config):
 def manifest_bytes(manifest: Manifest) -> bytes:
     """Write the one JSON text of a manifest: sorted keys, so that equal manifests are equal bytes."""
     return (json.dumps(manifest.model_dump(mode="json"), indent=1, sort_keys=True) + "\n").encode()
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Put a manifest in place of the one that is there, at once: a reader finds the old corpus or the new one.
+
+    For an instant the marker holds the hashes of both. Where all is as it should be, nothing is written.
+    """
+    content = manifest_bytes(manifest)
+    digest = hashlib.sha256(content).hexdigest()
+    marker, path = folder / SUCCESS, folder / MANIFEST
+    if marker.is_file():
+        if marker.read_text().split() == [digest] and path.read_bytes() == content:
+            return
+        before = hashlib.sha256(path.read_bytes()).hexdigest()
+        write_bytes(marker, f"{before}\n{digest}\n".encode())
+    write_bytes(path, content)
+    write_bytes(marker, digest.encode() + b"\n")
 
 
 def read_manifest(folder: Path) -> tuple[Manifest, str]:
@@ -162,7 +191,7 @@ def _sealed_bytes(folder: Path) -> bytes:
     if not path.is_file():
         raise IntegrityError(f"{path} is missing; run the same `hemometric ingest` into another folder")
     content = path.read_bytes()
-    if marker.read_bytes().decode(errors="replace").strip() != hashlib.sha256(content).hexdigest():
+    if hashlib.sha256(content).hexdigest() not in marker.read_bytes().decode(errors="replace").split():
         raise IntegrityError(f"{path} is not the file that was written (its hash differs from {SUCCESS}); restore it")
     return content
 

@@ -11,6 +11,7 @@ import stat
 import unicodedata
 import uuid
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 import platformdirs
@@ -19,6 +20,7 @@ from hemometric.errors import PrivacyError, UsageError
 
 MIN_KEY_BYTES = 32
 _NAME_DIGITS = 32
+_SHIFT_DAYS = (365, 3287)  # at least, and how many choices
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,14 @@ class Key:
         """Put a patient's pseudonym into one of `num_buckets`, for ever; two numbers of buckets are independent."""
         digest = hmac.digest(self.secret, f"bucket of {num_buckets}\0{patient}".encode(), "sha256")
         return int.from_bytes(digest[:8], "big") % num_buckets
+
+    def date_shift(self, patient: str) -> timedelta:
+        """Give the whole days, one to ten years back, by which all times of a patient's pseudonym are moved.
+
+        Intervals between a patient's own times hold, and the time of day does.
+        """
+        digest = hmac.digest(self.secret, f"date shift\0{patient}".encode(), "sha256")
+        return timedelta(days=-_SHIFT_DAYS[0] - int.from_bytes(digest[:8], "big") % _SHIFT_DAYS[1])
 
     def digest(self, purpose: str, content: bytes) -> str:
         """Hash content so that only the holder of the key could test a guess of it; 64 hex digits."""

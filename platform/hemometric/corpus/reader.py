@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from hemometric.corpus.manifest import FileEntry, Manifest, ShardEntry, read_manifest, unreadable
 from hemometric.corpus.schema import (
+    LINKS_SCHEMA,
     QUARANTINE_SCHEMA,
     SIGNAL,
     check_schema,
@@ -90,14 +91,16 @@ class Corpus:
                 close = difflib.get_close_matches(name, self.columns, n=1)
                 hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(self.columns)}"
                 raise UsageError(f"corpus {self.path} has no column {name!r}; {hint}")
-        tables = []
-        for shard in self.shards(splits):
-            with self._open(shard) as file:
-                tables.append(file.read(columns=list(names)))
+        tables = [self.shard_table(shard, names) for shard in self.shards(splits)]
         empty = pa.schema([self.schema.field(name) for name in names]).empty_table()
         return pa.concat_tables(
             [empty.replace_schema_metadata(), *(table.replace_schema_metadata() for table in tables)]
         )
+
+    def shard_table(self, shard: ShardEntry, columns: Sequence[str]) -> pa.Table:
+        """Read columns of one shard; see `table`."""
+        with self._open(shard) as file:
+            return file.read(columns=list(columns))
 
     def recordings(self, splits: Sequence[str] | None = None) -> Iterator[tuple[dict[str, Any], Recording]]:
         """Read rows (without signal) and recordings, one row group in memory at a time.
@@ -141,7 +144,7 @@ class Corpus:
         raise UsageError(f"corpus {self.path} has no recording {recording_id!r}; `hemometric inspect` lists some")
 
     def quarantine(self) -> pa.Table:
-        """Read what was refused: recording_id, reason, detail.
+        """Read what was refused: recording_id, reason, detail, content.
 
         Raises
         ------
@@ -149,6 +152,17 @@ class Corpus:
             The file is missing or damaged.
         """
         with self._open(self.manifest.quarantine, QUARANTINE_SCHEMA) as file:
+            return file.read()
+
+    def links(self) -> pa.Table:
+        """Read which patients go under another's name: patient, known_as.
+
+        Raises
+        ------
+        IntegrityError
+            The file is missing or damaged.
+        """
+        with self._open(self.manifest.links, LINKS_SCHEMA) as file:
             return file.read()
 
     def _group(self, table: pa.Table, shard: ShardEntry) -> Iterator[tuple[dict[str, Any], Recording]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,10 @@ from hemometric.corpus.labels import LABEL_PREFIX, Label
 from hemometric.ecg import Recording
 from hemometric.errors import IntegrityError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SIGNAL = "signal"
 ROW_ORDER = ("split", "partition", "patient", "recording_id")
-"""Rows are sorted by these columns, within a staged unit and within a shard."""
+"""Rows are sorted by these columns within a shard, and shards of one ingest are."""
 
 _VERSION_KEY = b"hemometric.schema_version"
 _CORE = (
@@ -32,6 +33,10 @@ _CORE = (
     pa.field("quantisation_error_mv", pa.float64(), nullable=False),
     # Little-endian int16, lead-major. Parquet has no 16-bit integer: tensor columns double the size and read slower.
     pa.field(SIGNAL, pa.binary(), nullable=False),
+    # Keyed hashes of its source's bytes and of its row in the table: they tell whether these have changed since.
+    pa.field("content", pa.string(), nullable=False),
+    pa.field("facts", pa.string(), nullable=False),
+    pa.field("acquired", pa.timestamp("us")),
     pa.field("age_years", pa.float64()),
     pa.field("sex", pa.string()),
     pa.field("site", pa.string()),
@@ -41,8 +46,10 @@ _CORE = (
 _RECORDING_COLUMNS = {"leads", "gain_per_mv", "offset_counts", "rate_hz", "num_samples"}
 
 QUARANTINE_SCHEMA = pa.schema(
-    [pa.field(name, pa.string(), nullable=False) for name in ("recording_id", "reason", "detail")]
+    [pa.field(name, pa.string(), nullable=False) for name in ("recording_id", "reason", "detail", "content", "facts")]
 )
+LINKS_SCHEMA = pa.schema([pa.field(name, pa.string(), nullable=False) for name in ("patient", "known_as")])
+"""Pseudonyms of patients that go under another one, since a recording of both is the same."""
 
 
 def corpus_schema(labels: Sequence[Label]) -> pa.Schema:
@@ -52,17 +59,27 @@ def corpus_schema(labels: Sequence[Label]) -> pa.Schema:
     return pa.schema([*_CORE, *extra], metadata={_VERSION_KEY: str(SCHEMA_VERSION).encode()})
 
 
+def staged_schema(labels: Sequence[Label]) -> pa.Schema:
+    """Give the columns of a staged unit: those of a corpus, but that where a row goes is not decided yet.
+
+    `patient` is the recording's own, `split` what it asks for (see `placement.PLACED_COLUMNS`).
+    """
+    schema = corpus_schema(labels)
+    schema = schema.remove(schema.get_field_index("partition"))
+    return schema.set(schema.get_field_index("split"), pa.field("split", pa.string()))
+
+
 def row_of(
     recording: Recording,
     *,
     recording_id: str,
     patient: str,
-    split: str,
-    partition: int,
+    split: str | None,
+    acquired: datetime | None,
     flags: Sequence[str],
     metadata: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Build the row of one ECG.
+    """Build the staged row of one ECG, all but ``content`` and ``facts``.
 
     Parameters
     ----------
@@ -76,7 +93,6 @@ def row_of(
         "recording_id": recording_id,
         "patient": patient,
         "split": split,
-        "partition": partition,
         "source_format": recording.source_format,
         "rate_hz": float(recording.rate_hz),
         "num_samples": recording.num_samples,
@@ -85,6 +101,7 @@ def row_of(
         "offset_counts": recording.offset_counts.tolist(),
         "quantisation_error_mv": float(recording.quantisation_error_mv),
         SIGNAL: np.ascontiguousarray(recording.counts, dtype="<i2").tobytes(),
+        "acquired": acquired,
         "age_years": None if age is None else capped_age(float(age)),
         "sex": metadata.get("sex") or recording.sex,
         "site": metadata.get("site"),
@@ -173,4 +190,5 @@ def recording_of(row: Mapping[str, Any], signal: bytes | memoryview | pa.Buffer,
         sex=row["sex"],
         source_format=row["source_format"],
         quantisation_error_mv=row["quantisation_error_mv"],
+        acquired=row["acquired"],
     )

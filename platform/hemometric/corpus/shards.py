@@ -1,4 +1,4 @@
-"""From staged units to shards: a plan that is a pure function of the staged rows, and one shard at a time.
+"""From staged units to shards: a plan that is a pure function of the placed rows, and one shard at a time.
 
 Rows are sorted by split, partition, patient and recording. A shard holds one split, and part of one partition or
 several whole small ones, so that a node can fetch the patients it owns and little else.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -25,7 +25,7 @@ from hemometric.corpus.manifest import ShardEntry
 from hemometric.corpus.schema import ROW_ORDER, SIGNAL, corpus_schema
 from hemometric.corpus.split import SPLITS, Split
 from hemometric.corpus.units import IngestContext, open_staged
-from hemometric.errors import IntegrityError, UsageError
+from hemometric.errors import UsageError
 
 ROW_GROUP_ROWS = 256
 SHARDS = "shards"
@@ -43,33 +43,55 @@ class ShardPlan:
         Within the corpus folder, such as ``shards/train/part-00000.parquet``.
     units : tuple of str
         Names of the staged units that it takes rows from.
-    ranges : int64 [unit, 2]
-        First row and the row after the last, for each of them.
+    rows : pyarrow.Table
+        ``unit`` (its place in `units`), ``row`` (in the unit), ``patient`` and ``partition``, of each row in its order.
     """
 
     path: str
     split: Split
-    partitions: tuple[int, ...]
-    num_rows: int
     units: tuple[str, ...]
-    ranges: npt.NDArray[np.int64]
+    rows: pa.Table
+
+    @property
+    def num_rows(self) -> int:
+        """Recordings of the shard."""
+        return int(self.rows.num_rows)
+
+    @property
+    def partitions(self) -> tuple[int, ...]:
+        """Keyed patient partitions of which it holds rows, sorted."""
+        return tuple(sorted(pc.unique(self.rows["partition"]).to_pylist()))
 
     @property
     def hash(self) -> str:
         """Tells whether a shard that lies there is this one."""
-        content = json.dumps([self.path, self.split, self.partitions, self.units, self.ranges.tolist()])
-        return hashlib.sha256(content.encode()).hexdigest()
+        digest = hashlib.sha256(json.dumps([self.path, self.split, self.units]).encode())
+        for name in self.rows.column_names:
+            digest.update(json.dumps(self.rows[name].to_pylist()).encode())
+        return digest.hexdigest()
 
 
 def staged_rows(staging: Path, units: Sequence[str]) -> pa.Table:
-    """Gather who is where, without signals: the columns of `ROW_ORDER`, and `bytes`, `unit` and `row`."""
+    """Gather what is known of each staged row without its signal.
+
+    Returns
+    -------
+    pyarrow.Table
+        The columns of `placement.PLACED_COLUMNS`, and ``bytes``, ``unit`` and ``row``.
+    """
     tables = []
     for number, name in enumerate(units):
         staged = open_staged(staging, name)
-        rows = staged.select(ROW_ORDER)
-        rows = rows.append_column("bytes", pc.cast(pc.binary_length(staged[SIGNAL]), pa.int64()))
-        rows = rows.append_column("unit", pa.array(np.full(len(rows), number, dtype=np.int32)))
-        tables.append(rows.append_column("row", pa.array(np.arange(len(rows), dtype=np.int32))))
+        names = ("recording_id", "patient", "split", "rate_hz", "num_samples")
+        columns = {name: staged[name] for name in names}
+        columns |= {
+            "is_old": pa.array(np.zeros(len(staged), dtype=bool)),
+            "num_leads": pc.list_value_length(staged["leads"]),
+            "bytes": pc.cast(pc.binary_length(staged[SIGNAL]), pa.int64()),
+            "unit": pa.array(np.full(len(staged), number, dtype=np.int32)),
+            "row": pa.array(np.arange(len(staged), dtype=np.int32)),
+        }
+        tables.append(pa.table(columns))
     return pa.concat_tables(tables).combine_chunks()
 
 
@@ -80,8 +102,6 @@ def check_rows(rows: pa.Table) -> None:
     ------
     UsageError
         Two sources have the same name.
-    IntegrityError
-        A patient lies in two splits.
     """
     num_twice = len(rows) - pc.count_distinct(rows["recording_id"]).as_py()
     if num_twice:
@@ -89,43 +109,43 @@ def check_rows(rows: pa.Table) -> None:
             f"{num_twice} sources have the name of another one; give source folders whose names differ, "
             "or their common parent"
         )
-    splits = rows.group_by("patient").aggregate([("split", "count_distinct")])["split_count_distinct"]
-    num_across = pc.sum(pc.greater(splits, 1)).as_py() or 0
-    if num_across:
-        raise IntegrityError(
-            f"the folds put {num_across} patients into more than one split; put all recordings of a patient into "
-            "the same fold, or use split.kind: hash"
-        )
 
 
-def cut_shards(rows: pa.Table, units: Sequence[str], shard_bytes: int) -> list[ShardPlan]:
-    """Decide which rows make which shard; depends on the rows alone, not on who staged them or when."""
+def cut_shards(
+    rows: pa.Table, units: Sequence[str], shard_bytes: int, first_numbers: Mapping[Split, int] | None = None
+) -> list[ShardPlan]:
+    """Decide which rows make which shard; depends on the rows alone, not on who staged them or when.
+
+    Parameters
+    ----------
+    rows : pyarrow.Table
+        ``recording_id``, ``patient``, ``split`` and ``partition`` as they shall be, ``bytes``, ``unit`` and ``row``.
+    first_numbers : mapping
+        Number of the first new shard of a split; 0 where it is not said.
+    """
     rows = rows.take(pc.sort_indices(rows, sort_keys=_SORT_KEYS))
     partition = rows["partition"].to_numpy()
     size = rows["bytes"].to_numpy()
-    unit, row = rows["unit"].to_numpy(), rows["row"].to_numpy()
     patient = pc.rank(rows["patient"].combine_chunks(), tiebreaker="dense").to_numpy()
     plans: list[ShardPlan] = []
     for name in SPLITS:
-        inside = np.flatnonzero(
-            pc.equal(rows["split"], name).to_numpy()
-        )  # contiguous, for rows are sorted by split first
+        inside = np.flatnonzero(pc.equal(rows["split"], name).to_numpy())  # contiguous: rows are sorted by split first
         if not inside.size:
             continue
-        spans = [
-            (inside[0] + start, inside[0] + stop)
-            for start, stop in _spans(partition[inside], patient[inside], size[inside], shard_bytes)
-        ]
-        for number, (start, stop) in enumerate(spans):
-            chosen, ranges = _unit_ranges(unit[start:stop], row[start:stop])
+        first = (first_numbers or {}).get(name, 0)
+        for number, (start, stop) in enumerate(
+            _spans(partition[inside], patient[inside], size[inside], shard_bytes), start=first
+        ):
+            chosen = rows.slice(inside[0] + start, stop - start)
+            used, local = np.unique(chosen["unit"].to_numpy(), return_inverse=True)
             plans.append(
                 ShardPlan(
                     path=f"{SHARDS}/{name}/part-{number:05d}.parquet",
                     split=name,
-                    partitions=tuple(int(p) for p in np.unique(partition[start:stop])),
-                    num_rows=int(stop - start),
-                    units=tuple(units[u] for u in chosen),
-                    ranges=ranges,
+                    units=tuple(units[unit] for unit in used),
+                    rows=chosen.select(["row", "patient", "partition"])
+                    .append_column("unit", pa.array(local.astype(np.int32)))
+                    .combine_chunks(),
                 )
             )
     return plans
@@ -162,19 +182,8 @@ def _spans(
     return spans
 
 
-def _unit_ranges(unit: npt.NDArray[Any], row: npt.NDArray[Any]) -> tuple[list[int], npt.NDArray[np.int64]]:
-    """Turn rows into one range for each unit: a unit is sorted as the shards are, so its share is contiguous."""
-    order = np.lexsort((row, unit))
-    unit, row = unit[order], row[order]
-    chosen, first, count = np.unique(unit, return_index=True, return_counts=True)
-    ranges = np.stack([row[first], row[first] + count], axis=1).astype(np.int64)
-    if np.any(row[first + count - 1] + 1 != ranges[:, 1]):
-        raise IntegrityError("a staged unit is not sorted; delete the staging folder and run the same command again")
-    return chosen.tolist(), ranges
-
-
 def write_shard(context: IngestContext, plan: ShardPlan) -> ShardEntry:
-    """Write one shard from the row ranges of its units; one that lies there undamaged is left as it is.
+    """Write one shard from the rows of its units; one that lies there undamaged is left as it is.
 
     At most one row group of signals is in memory at a time.
 
@@ -190,36 +199,55 @@ def write_shard(context: IngestContext, plan: ShardPlan) -> ShardEntry:
     entry = _finished(path, note_path, plan.hash)
     if entry is not None:
         return entry
-    parts = [
-        open_staged(context.staging, name).slice(start, stop - start)
-        for name, (start, stop) in zip(plan.units, plan.ranges.tolist(), strict=True)
-    ]
-    places = pa.concat_tables([part.select(ROW_ORDER) for part in parts])
-    order = pc.sort_indices(places, sort_keys=_SORT_KEYS).to_numpy()
-    part_of = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
-    row_of = np.concatenate([np.arange(len(part)) for part in parts])
+    units = [open_staged(context.staging, name) for name in plan.units]
     schema = corpus_schema(context.labels)
     with replacing(path) as temporary:
-        with pq.ParquetWriter(temporary, schema, **_writer_options(schema)) as writer:
-            for start in range(0, len(order), ROW_GROUP_ROWS):
-                group = order[start : start + ROW_GROUP_ROWS]
-                pieces = [parts[part_of[index]].slice(row_of[index], 1) for index in group]
-                writer.write_table(pa.concat_tables(pieces).combine_chunks(), row_group_size=ROW_GROUP_ROWS)
+        with pq.ParquetWriter(temporary, schema, **writer_options(schema)) as writer:
+            for start in range(0, plan.num_rows, ROW_GROUP_ROWS):
+                group = plan.rows.slice(start, ROW_GROUP_ROWS)
+                writer.write_table(_group(context, plan.split, units, group, schema), row_group_size=ROW_GROUP_ROWS)
         entry = ShardEntry(
             path=plan.path,
-            num_rows=len(order),
+            num_rows=plan.num_rows,
             num_bytes=temporary.stat().st_size,
             sha256=sha256_of(temporary),
             split=plan.split,
             partitions=plan.partitions,
         )
-    if entry.num_rows != plan.num_rows:
-        raise IntegrityError(f"{path} got {entry.num_rows} rows instead of {plan.num_rows}; run the same command again")
     write_bytes(note_path, json.dumps({"plan": plan.hash, "entry": entry.model_dump_json()}).encode())
     return entry
 
 
-def _writer_options(schema: pa.Schema) -> dict[str, Any]:
+def _group(
+    context: IngestContext, split: Split, units: Sequence[pa.Table], rows: pa.Table, schema: pa.Schema
+) -> pa.Table:
+    """Take staged rows, and give each the patient, the split and the partition that were decided for it."""
+    places = zip(rows["unit"].to_pylist(), rows["row"].to_pylist(), strict=True)
+    staged = pa.concat_tables([units[unit].slice(row, 1) for unit, row in places]).combine_chunks()
+    columns = {name: staged[name] for name in staged.column_names}
+    columns["acquired"] = _shifted(context, columns["acquired"], columns["patient"], rows["patient"])
+    columns["patient"] = rows["patient"]
+    columns["partition"] = rows["partition"]
+    columns["split"] = pa.array([split] * len(staged), pa.string())
+    return pa.table([columns[name] for name in schema.names], schema=schema)
+
+
+def _shifted(
+    context: IngestContext, acquired: pa.ChunkedArray, own: pa.ChunkedArray, patient: pa.ChunkedArray
+) -> pa.ChunkedArray | pa.Array:
+    """Move the times of those who go under another name by that name's shift: intervals of one patient hold."""
+    if own.equals(patient):
+        return acquired
+    shift = context.key.date_shift
+    moved = [
+        time if time is None or mine == name else time - shift(mine) + shift(name)
+        for time, mine, name in zip(acquired.to_pylist(), own.to_pylist(), patient.to_pylist(), strict=True)
+    ]
+    return pa.array(moved, acquired.type)
+
+
+def writer_options(schema: pa.Schema) -> dict[str, Any]:
+    """Give how a shard is written."""
     return {
         "compression": "zstd",
         "use_dictionary": [name for name in _DICTIONARY if name in schema.names],

@@ -1,7 +1,12 @@
-"""Which patient trains, which validates, which tests; and the keyed partitions that keep a patient together."""
+"""Which patient trains, which validates, which tests; and the keyed partitions that keep a patient together.
+
+A split is asked for by the patient or by each recording. Where recordings of one patient ask for several, `placement`
+decides: all of a patient lie in one.
+"""
 
 from __future__ import annotations
 
+from datetime import date, datetime
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -11,6 +16,8 @@ from hemometric.corpus.pseudonyms import Key
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+"""From the least strict to the strictest: who belongs to a later one may not be learnt from in an earlier one."""
+
 NUM_BINS = 100
 NUM_PARTITIONS = 64
 
@@ -32,7 +39,7 @@ class HashSplit(Config):
             raise ValueError(f"split fractions add up to {sum(shares):g}; they must add up to 1")
         return self
 
-    def assign(self, key: Key, patient: str, fold: int | None) -> Split | None:  # noqa: ARG002 - one shape for all kinds
+    def of_patient(self, key: Key, patient: str) -> Split:
         """Give the split of a patient's pseudonym."""
         position = key.bucket(patient, NUM_BINS)
         if position < round(self.train * NUM_BINS):
@@ -53,21 +60,92 @@ class FoldSplit(Config):
 
     @model_validator(mode="after")
     def _disjoint(self) -> FoldSplit:
-        named = (*self.train, *self.validation, *self.test)
-        twice = sorted({fold for fold in named if named.count(fold) > 1})
-        if twice:
-            raise ValueError(f"fold {twice[0]} stands in two places; each fold belongs to one split")
+        _each_once("fold", (*self.train, *self.validation, *self.test))
         return self
 
-    def assign(self, key: Key, patient: str, fold: int | None) -> Split | None:  # noqa: ARG002
+    def of_recording(self, fold: int | None, site: str | None, acquired: datetime | None) -> Split | None:  # noqa: ARG002
         """Give the split of a fold; None where there is no fold, or no split names it."""
-        for split, folds in (("train", self.train), ("validation", self.validation), ("test", self.test)):
-            if fold in folds:
-                return split  # type: ignore[return-value]  # the literals above are Splits
-        return None
+        return next((split for split in SPLITS if fold in getattr(self, split)), None)
+
+    def why_none(self, fold: int | None, site: str | None, acquired: datetime | None) -> str:  # noqa: ARG002
+        """Say why there is no split."""
+        return "has no fold" if fold is None else f"has fold {fold}, which no split names"
 
 
-SplitConfig = Annotated[HashSplit | FoldSplit, Field(discriminator="kind")]
+class SiteSplit(Config):
+    """Sites say it, as for validation at another hospital.
+
+    Recordings of a patient whom several sites know are taken by the strictest split; the others are left out.
+
+    Attributes
+    ----------
+    train : tuple of str or None
+        None takes every site that the other two do not name.
+    """
+
+    kind: Literal["sites"] = "sites"
+    train: tuple[str, ...] | None = None
+    validation: tuple[str, ...]
+    test: tuple[str, ...]
+
+    @model_validator(mode="after")
+    def _disjoint(self) -> SiteSplit:
+        _each_once("site", (*(self.train or ()), *self.validation, *self.test))
+        return self
+
+    def of_recording(self, fold: int | None, site: str | None, acquired: datetime | None) -> Split | None:  # noqa: ARG002
+        """Give the split of a site; None where there is no site, or no split names it."""
+        if site is None:
+            return None
+        named = next((split for split in SPLITS if site in (getattr(self, split) or ())), None)
+        return "train" if named is None and self.train is None else named
+
+    def why_none(self, fold: int | None, site: str | None, acquired: datetime | None) -> str:  # noqa: ARG002
+        """Say why there is no split."""
+        return "has no site" if site is None else "is from a site that no split names"
+
+
+class DateSplit(Config):
+    """Time says it: who came later tests what was learnt from those before.
+
+    Recordings of a patient from before and after are taken by the strictest split; the others are left out.
+
+    Attributes
+    ----------
+    validation_from, test_from : date
+        Days from which on, as the device or the table wrote them, a recording belongs there.
+    """
+
+    kind: Literal["dates"] = "dates"
+    validation_from: date
+    test_from: date
+
+    @model_validator(mode="after")
+    def _ordered(self) -> DateSplit:
+        if self.validation_from > self.test_from:
+            raise ValueError("validation_from must not be after test_from")
+        return self
+
+    def of_recording(self, fold: int | None, site: str | None, acquired: datetime | None) -> Split | None:  # noqa: ARG002
+        """Give the split of a time; None where it is not known."""
+        if acquired is None:
+            return None
+        if acquired.date() >= self.test_from:
+            return "test"
+        return "validation" if acquired.date() >= self.validation_from else "train"
+
+    def why_none(self, fold: int | None, site: str | None, acquired: datetime | None) -> str:  # noqa: ARG002
+        """Say why there is no split."""
+        return "has no time of acquisition"
+
+
+SplitConfig = Annotated[HashSplit | FoldSplit | SiteSplit | DateSplit, Field(discriminator="kind")]
+
+
+def _each_once(what: str, named: tuple[object, ...]) -> None:
+    twice = [str(one) for one in dict.fromkeys(named) if named.count(one) > 1]
+    if twice:
+        raise ValueError(f"{what} {twice[0]} stands in two places; each {what} belongs to one split")
 
 
 def partition_of(key: Key, patient: str) -> int:

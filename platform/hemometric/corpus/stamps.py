@@ -1,7 +1,7 @@
-"""Whether sources are those that a corpus was made from: by the times of their files or, where these differ, by bytes.
+"""Whether sources are those that were read: by the times of their files or, where these differ, by their bytes.
 
-Fixed-length ECGs keep their size when they change, so names and sizes prove nothing. What is kept lies beside the
-manifest, which must stay free of clocks, and is keyed like everything that follows from a record's name or content.
+Fixed-length ECGs keep their size when they change, so names and sizes prove nothing. Times are kept beside the
+manifest, which must stay free of clocks; the hash of the bytes is in the corpus, keyed like all that follows from it.
 """
 
 from __future__ import annotations
@@ -10,31 +10,28 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from pydantic import ValidationError
-
-from hemometric.config import Config
-from hemometric.corpus.files import write_bytes
 from hemometric.corpus.pseudonyms import Key
 from hemometric.errors import UsageError
-from hemometric.vendors import Source
+from hemometric.vendors import Source, Vendor, vendor_of
+from hemometric.vendors.source import open_ordinary
 
-STAMPS = ".stamps"
+CONTENT_DIGITS = 32
 _CHUNK = 1 << 20
 
 
 class Stamp(NamedTuple):
-    """The files of one source: those of its folder that share its stem.
+    """The files of one source: the one that it names or, of a record of several, those of its folder with its stem.
 
     Attributes
     ----------
     num_bytes, changed_ns : int
         Of all of them together, and of the latest change.
     suffixes : tuple of str
-        What follows the stem in their names, sorted.
+        What follows the name that the files share, sorted.
     """
 
     num_bytes: int = 0
@@ -42,23 +39,8 @@ class Stamp(NamedTuple):
     suffixes: tuple[str, ...] = ()
 
 
-class Stamps(Config):
-    """What is kept beside a corpus.
-
-    Attributes
-    ----------
-    times : str
-        Keyed hash of the sources' names, sizes and times of change.
-    content : str
-        Keyed hash of the sources' names and bytes, as they were when the corpus was made.
-    """
-
-    times: str
-    content: str
-
-
-def stamp_all(sources: Sequence[Source]) -> list[Stamp]:
-    """Look at the files of each source; every folder is listed once.
+def stamp_all(sources: Sequence[Source], vendors: Sequence[Vendor]) -> list[Stamp]:
+    """Look at the files of each source; a folder is listed once, a file of several ECGs is looked at once.
 
     Raises
     ------
@@ -66,13 +48,27 @@ def stamp_all(sources: Sequence[Source]) -> list[Stamp]:
         A folder of a source may not be listed.
     """
     folders: dict[Path, dict[str, Stamp]] = {}
+    last: tuple[Path | None, Stamp] = (None, Stamp())
     stamps = []
     for source in sources:
+        if not vendor_of(source.format, vendors).by_stem:
+            if source.path != last[0]:
+                last = (source.path, _stamp_file(source.path))
+            stamps.append(last[1])
+            continue
         folder = source.path.parent
         if folder not in folders:
             folders[folder] = _stamp_folder(folder)
         stamps.append(folders[folder].get(_stem(source.path.name), Stamp()))
     return stamps
+
+
+def _stamp_file(path: Path) -> Stamp:
+    try:
+        status = path.stat()
+    except OSError:
+        return Stamp()
+    return Stamp(status.st_size, status.st_mtime_ns, ("",))
 
 
 def _stamp_folder(folder: Path) -> dict[str, Stamp]:
@@ -114,55 +110,42 @@ def _stem(name: str) -> str:
     return name.partition(".")[0]
 
 
-def times_of(sources: Sequence[Source], stamps: Sequence[Stamp], key: Key) -> str:
-    """Hash names, sizes and times."""
+def contents_of(sources: Sequence[Source], suffixes: Sequence[Sequence[str]], key: Key) -> Iterator[str]:
+    """Hash the bytes of each source's files, with the key; one that cannot be read counts as such.
+
+    Parameters
+    ----------
+    suffixes : sequence of sequence of str
+        Of each source; see `Stamp.suffixes`.
+
+    Yields
+    ------
+    str
+        `CONTENT_DIGITS` hex digits. ECGs of one file differ by their item.
+    """
+    last: tuple[object, bytes] = (None, b"")
+    for source, mine in zip(sources, suffixes, strict=True):
+        if (source.path, mine) != last[0]:
+            last = ((source.path, mine), _digest(source.path, mine))
+        yield key.digest("content", last[1] + source.item.encode())[:CONTENT_DIGITS]
+
+
+def facts_of(metadata: Mapping[str, Any], key: Key) -> str:
+    """Hash what the table says of one recording, with the key."""
+    text = json.dumps(metadata, sort_keys=True, default=str)
+    return key.digest("facts", text.encode())[:CONTENT_DIGITS]
+
+
+def _digest(path: Path, suffixes: Sequence[str]) -> bytes:
     digest = hashlib.sha256()
-    for source, stamp in zip(sources, stamps, strict=True):
-        digest.update(json.dumps([source.key, source.format, *stamp]).encode())
-    return key.digest("times", digest.digest())
-
-
-def content_of(source: Source, suffixes: Sequence[str], key: Key) -> str:
-    """Hash the bytes of one source's files; one that cannot be read counts as such."""
-    digest = hashlib.sha256(source.key.encode())
-    stem = _stem(source.path.name)
+    name = path.name if tuple(suffixes) == ("",) else _stem(path.name)
     for suffix in suffixes:
         content = hashlib.sha256()
         try:
-            with source.path.with_name(stem + suffix).open("rb") as file:
+            with open_ordinary(path.with_name(name + suffix)) as file:
                 while chunk := file.read(_CHUNK):
                     content.update(chunk)
         except OSError:
             content = hashlib.sha256(b"cannot be read")
         digest.update(suffix.encode("utf-8", "surrogateescape") + b"\0" + content.digest())
-    return key.digest("content", digest.digest())
-
-
-def join_contents(contents: Iterable[str], key: Key) -> str:
-    """Hash the hashes of all sources, in their order."""
-    return key.digest("contents", "\n".join(contents).encode())
-
-
-def is_unchanged(out: Path, sources: Sequence[Source], stamps: Sequence[Stamp], key: Key) -> bool:
-    """Whether these sources hold the bytes that the corpus in `out` was made from.
-
-    They are read only where a name, a size or a time differs; then the new times are kept, so that a moved or touched
-    archive is read once. Without the file of stamps there is no proof: the answer is no.
-    """
-    try:
-        known = Stamps.model_validate_json((out / STAMPS).read_bytes())
-    except (OSError, ValidationError):
-        return False
-    times = times_of(sources, stamps, key)
-    if times == known.times:
-        return True
-    pairs = zip(sources, stamps, strict=True)
-    if join_contents((content_of(source, stamp.suffixes, key) for source, stamp in pairs), key) != known.content:
-        return False
-    write_stamps(out, known.model_copy(update={"times": times}))
-    return True
-
-
-def write_stamps(out: Path, stamps: Stamps) -> None:
-    """Keep the stamps beside the corpus."""
-    write_bytes(out / STAMPS, stamps.model_dump_json().encode() + b"\n")
+    return digest.digest()

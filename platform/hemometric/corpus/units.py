@@ -15,24 +15,24 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from hemometric.corpus.files import replacing, sha256_of, write_bytes
 from hemometric.corpus.ingest_config import IngestConfig
 from hemometric.corpus.labels import Label
 from hemometric.corpus.metadata import NULLED
 from hemometric.corpus.pseudonyms import Key, normal_patient_id
-from hemometric.corpus.schema import ROW_ORDER, corpus_schema, row_of
-from hemometric.corpus.split import partition_of
-from hemometric.corpus.stamps import Stamp, content_of
+from hemometric.corpus.schema import row_of, staged_schema
+from hemometric.corpus.split import HashSplit
+from hemometric.corpus.stamps import Stamp, contents_of, facts_of
 from hemometric.corpus.typed_columns import ABSENT
-from hemometric.ecg import Rejected
+from hemometric.ecg import Recording, Rejected
 from hemometric.errors import IntegrityError
-from hemometric.vendors import Source, read
+from hemometric.vendors import Source
+from hemometric.vendors.guarded import read_guarded
 from hemometric.waveform import assess
 
 STAGING = "staging"
-_NOTE_FIELDS = {"contents", "num_sources", "num_accepted", "num_unmatched", "nulled", "rejected", "sha256"}
+_NOTE_FIELDS = {"num_sources", "num_accepted", "num_unmatched", "nulled", "rejected", "sha256"}
 
 
 @dataclass(frozen=True)
@@ -90,10 +90,16 @@ class UnitSummary:
 
 @dataclass(frozen=True, eq=False)
 class ReadUnit:
-    """Rows of the accepted recordings in the order of `schema.ROW_ORDER`, and all that must be counted."""
+    """Rows of the accepted recordings in the order of the sources, and all that must be counted.
+
+    Attributes
+    ----------
+    rejected : list of tuple
+        As `schema.QUARANTINE_SCHEMA` says.
+    """
 
     table: pa.Table
-    rejected: list[tuple[str, str, str]] = field(default_factory=list)
+    rejected: list[tuple[str, ...]] = field(default_factory=list)
     nulled: dict[str, int] = field(default_factory=dict)
     num_unmatched: int = 0
 
@@ -101,25 +107,26 @@ class ReadUnit:
 def read_unit(context: IngestContext, unit: Unit) -> ReadUnit:
     """Read, check and name each source of a unit."""
     rows: list[dict[str, Any]] = []
-    rejected: list[tuple[str, str, str]] = []
+    rejected: list[tuple[str, ...]] = []
     nulled: Counter[str] = Counter()
-    for source, metadata in zip(unit.sources, unit.metadata.to_pylist(), strict=True):
-        row = _read_row(context, source, metadata)
+    found = read_guarded(unit.sources, context.config.formats, context.config.guard)
+    contents = contents_of(unit.sources, unit.suffixes, context.key)
+    for source, metadata, one, content in zip(unit.sources, unit.metadata.to_pylist(), found, contents, strict=True):
+        facts = facts_of(metadata, context.key)
+        row = one if isinstance(one, Rejected) else _row(context, source, one, metadata)
         if isinstance(row, Rejected):
-            rejected.append((context.key.recording_id(source.key), row.reason, row.detail))
+            rejected.append((context.key.recording_id(source.key), row.reason, row.detail, content, facts))
         else:
-            rows.append(row)
+            rows.append({**row, "content": content, "facts": facts})
             nulled.update(metadata[NULLED] or ())
-    table = pa.Table.from_pylist(rows, schema=corpus_schema(context.labels))
-    order = pc.sort_indices(table.select(ROW_ORDER), sort_keys=[(name, "ascending") for name in ROW_ORDER])
-    return ReadUnit(table.take(order), sorted(rejected), dict(sorted(nulled.items())), unit.matched.count(False))
+    table = pa.Table.from_pylist(rows, schema=staged_schema(context.labels))
+    return ReadUnit(table, sorted(rejected), dict(sorted(nulled.items())), unit.matched.count(False))
 
 
-def _read_row(context: IngestContext, source: Source, metadata: dict[str, Any]) -> dict[str, Any] | Rejected:
+def _row(
+    context: IngestContext, source: Source, recording: Recording, metadata: dict[str, Any]
+) -> dict[str, Any] | Rejected:
     config, key = context.config, context.key
-    recording = read(source)
-    if isinstance(recording, Rejected):
-        return recording
     patient_id = _stated(metadata["patient_id"]) or _stated(recording.patient_id)
     if patient_id:
         patient = key.patient(patient_id)
@@ -127,10 +134,13 @@ def _read_row(context: IngestContext, source: Source, metadata: dict[str, Any]) 
         patient = key.patient_of(source.key)
     else:
         return Rejected(source.key, "missing_patient", "neither the table nor the file names the patient")
-    split = config.split.assign(key, patient, metadata["fold"])
-    if split is None:
-        what = "has no fold" if metadata["fold"] is None else f"has fold {metadata['fold']}, which no split names"
-        return Rejected(source.key, "no_split", f"the recording {what}")
+    acquired = metadata.get("acquired") or recording.acquired
+    split: str | None = None
+    if not isinstance(config.split, HashSplit):
+        facts = (metadata["fold"], metadata["site"], acquired)
+        split = config.split.of_recording(*facts)
+        if split is None:
+            return Rejected(source.key, "no_split", f"the recording {config.split.why_none(*facts)}")
     assessed = assess(recording, config.quality)
     if isinstance(assessed, Rejected):
         return assessed
@@ -139,7 +149,7 @@ def _read_row(context: IngestContext, source: Source, metadata: dict[str, Any]) 
         recording_id=key.recording_id(source.key),
         patient=patient,
         split=split,
-        partition=partition_of(key, patient),
+        acquired=None if acquired is None else acquired + key.date_shift(patient),
         flags=assessed.flags,
         metadata=metadata,
     )
@@ -169,10 +179,7 @@ def stage_unit(context: IngestContext, unit: Unit) -> UnitSummary:
                 writer.write_table(content.table.combine_chunks())
             file.flush()
             digest = sha256_of(temporary)
-        # At once after they were read: the files are still in the system's memory.
-        pairs = zip(unit.sources, unit.suffixes, strict=True)
         note = {
-            "contents": [content_of(source, suffixes, context.key) for source, suffixes in pairs],
             "num_sources": len(unit.sources),
             "num_accepted": content.table.num_rows,
             "num_unmatched": content.num_unmatched,
@@ -182,7 +189,7 @@ def stage_unit(context: IngestContext, unit: Unit) -> UnitSummary:
         }
         # The note comes last: a unit without one was never finished.
         write_bytes(path.with_suffix(".json"), json.dumps(note).encode())
-    reasons = Counter(reason for _, reason, _ in note["rejected"])
+    reasons = Counter(reason for _, reason, *_ in note["rejected"])
     return UnitSummary(unit.name, note["num_sources"], note["num_accepted"], dict(sorted(reasons.items())), resumed)
 
 

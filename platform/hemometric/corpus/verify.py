@@ -12,7 +12,7 @@ from hemometric.corpus.files import sha256_of
 from hemometric.corpus.manifest import Manifest, unreadable
 from hemometric.corpus.pseudonyms import Key
 from hemometric.corpus.reader import Corpus, open_corpus
-from hemometric.corpus.split import SPLITS, partition_of
+from hemometric.corpus.split import SPLITS, HashSplit, partition_of
 from hemometric.errors import IntegrityError
 
 _COLUMNS = ("recording_id", "patient", "split", "partition")
@@ -52,7 +52,7 @@ def find_problems(corpus: Corpus, key: Key | None = None) -> list[str]:
     manifest = corpus.manifest
     problems = _unlisted(corpus)
     tables = []
-    for entry in (*manifest.shards, manifest.quarantine):
+    for entry in (*manifest.shards, manifest.quarantine, manifest.links):
         path = corpus.path / entry.path
         try:
             if not path.is_file():
@@ -80,8 +80,7 @@ def find_problems(corpus: Corpus, key: Key | None = None) -> list[str]:
 
 def _shard_rows(corpus: Corpus, shard_path: str) -> pa.Table:
     shard = next(entry for entry in corpus.manifest.shards if entry.path == shard_path)
-    one = Corpus(corpus.path, corpus.manifest.model_copy(update={"shards": (shard,)}), corpus.hash)
-    return one.table(columns=_COLUMNS)
+    return corpus.shard_table(shard, _COLUMNS)
 
 
 def _unlisted(corpus: Corpus) -> list[str]:
@@ -138,6 +137,6 @@ def _against_key(manifest: Manifest, rows: pa.Table, key: Key) -> list[str]:
     wrong = 0
     for row in placed.to_pylist():
         wrong += row["partition"] != partition_of(key, row["patient"])
-        if manifest.split.kind == "hash":
-            wrong += row["split"] != manifest.split.assign(key, row["patient"], None)
+        if isinstance(manifest.split, HashSplit):
+            wrong += row["split"] != manifest.split.of_patient(key, row["patient"])
     return [f"{wrong} patients lie in another partition or split than their key says"] if wrong else []

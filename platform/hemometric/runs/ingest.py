@@ -12,10 +12,12 @@ from pydantic import Field
 from hemometric.config import PLACEMENT
 from hemometric.corpus import SPLITS
 from hemometric.corpus.commit import commit
-from hemometric.corpus.ingest import IngestPlan, ingest_lock, plan_shards, prepare_ingest
+from hemometric.corpus.ingest import IngestPlan, ingest_lock, prepare_ingest
 from hemometric.corpus.ingest_config import IngestConfig
 from hemometric.corpus.manifest import Manifest
+from hemometric.corpus.planned import plan_shards
 from hemometric.corpus.pseudonyms import load_or_create_key
+from hemometric.corpus.rewrites import rewrite_shard
 from hemometric.corpus.shards import write_shard
 from hemometric.corpus.units import stage_unit
 from hemometric.runs.base import Workers
@@ -69,14 +71,15 @@ def ingest(config: IngestRun, open_map: Callable[[IngestPlan], AbstractContextMa
             return [*lines, f"{config.out} holds these recordings already; nothing to do", *summary(plan.finished)]
         with open_map(plan) as mapped:
             _stage(plan, mapped)
-            shards = plan_shards(plan)
-            entries = list(mapped(write_shard, plan.context, shards))
-        manifest = commit(plan, entries)
+            planned = plan_shards(plan)
+            entries = list(mapped(write_shard, plan.context, planned.shards))
+            entries += mapped(rewrite_shard, plan.context, planned.rewrites)
+        manifest = commit(plan, planned, entries)
     return [*lines, *summary(manifest), f"corpus: {config.out}"]
 
 
 def _stage(plan: IngestPlan, mapped: Map) -> None:
-    with Pace("ingest", plan.num_found) as pace:
+    with Pace("ingest", plan.num_fresh) as pace:
         for staged in mapped(stage_unit, plan.context, plan.units):
             pace.add(staged.num_sources)
 

@@ -25,6 +25,7 @@ from hemometric.corpus import (
     open_corpus,
     plan_shards,
     prepare_ingest,
+    rewrite_shard,
     stage_unit,
     write_shard,
 )
@@ -46,8 +47,9 @@ def plain_ingest(
             return plan.finished
         for unit in plan.units[::step]:
             stage_unit(plan.context, unit)
-        shards = plan_shards(plan)
-        return commit(plan, [write_shard(plan.context, shard) for shard in shards[::step]])
+        planned = plan_shards(plan)
+        entries = [write_shard(plan.context, shard) for shard in planned.shards[::step]]
+        return commit(plan, planned, entries + [rewrite_shard(plan.context, one) for one in planned.rewrites[::step]])
 
 
 @pytest.fixture(scope="session")

@@ -24,16 +24,18 @@ from hemometric.corpus import (
     stage_unit,
     write_shard,
 )
+from hemometric.vendors.guarded import GuardConfig
 
 
 def ingest(source: Path, out: Path, key_file: Path) -> None:
-    config = IngestConfig(unit_recordings=4)
+    config = IngestConfig(unit_recordings=4, guard=GuardConfig(enabled=False))
     with ingest_lock(out):
         plan = prepare_ingest(config, [source], out, load_or_create_key(key_file))
         if plan.finished is None:
             for unit in plan.units:
                 stage_unit(plan.context, unit)
-            commit(plan, [write_shard(plan.context, shard) for shard in plan_shards(plan)])
+            planned = plan_shards(plan)
+            commit(plan, planned, [write_shard(plan.context, shard) for shard in planned.shards])
 
 
 def in_child(work: Callable[[], None]) -> int:

@@ -20,6 +20,7 @@ from hemometric.corpus import (
     LabelSpec,
     commit,
     ingest_lock,
+    ledger,
     open_corpus,
     plan_shards,
     prepare_ingest,
@@ -192,8 +193,8 @@ def test_a_link_to_itself_is_one_record_refused(archive: Path, tmp_path: Path, i
     assert ingest(config, [archive], tmp_path / "out", key).counts.accepted == 11, "the same again is a no-op"
     signal.unlink()
     signal.write_bytes(kept)
-    with pytest.raises(UsageError, match="holds another corpus"):
-        ingest(config, [archive], tmp_path / "out", key)
+    mended = ingest(config, [archive], tmp_path / "out", key)
+    assert (mended.counts.accepted, mended.counts.rejected) == (12, {}), "what can be read by now is read"
 
 
 @pytest.mark.parametrize("absent", ["NA", "nan", "None", "<NA>", "\uff2e\uff21"])
@@ -222,7 +223,7 @@ def test_a_folder_of_a_source_that_cannot_be_listed_is_not_named(
     sources = list(vendors.find([archive]))
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(UsageError, match="a folder of the sources cannot be listed: Permission denied; allow"):
-        stamps.stamp_all(sources)
+        stamps.stamp_all(sources, vendors.VENDORS)
 
 
 def test_too_many_rejections_write_nothing_and_a_higher_threshold_goes_on(
@@ -239,7 +240,8 @@ def test_too_many_rejections_write_nothing_and_a_higher_threshold_goes_on(
     with ingest_lock(tmp_path / "out"):
         plan = prepare_ingest(config_for(archive, max_rejected_fraction=0.3), [archive], tmp_path / "out", key)
         assert all(stage_unit(plan.context, unit).resumed for unit in plan.units)
-        commit(plan, [write_shard(plan.context, shard) for shard in plan_shards(plan)])
+        planned = plan_shards(plan)
+        commit(plan, planned, [write_shard(plan.context, shard) for shard in planned.shards])
     assert verify(tmp_path / "out").counts.accepted == 9
 
 
@@ -263,16 +265,14 @@ def test_the_same_command_twice_does_nothing_and_another_is_refused(
     assert plan.finished == first
     assert plan.units == ()
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.name != ".lock"} == before
+    assert ingest(config_for(archive, shard_bytes=1 << 20), [archive], out, key) == first, "sizes decide no content"
     others = [
-        (config_for(archive, shard_bytes=1 << 20), key),
-        (config_for(archive), Key(b"another key that is long enough!")),
+        ("config", config_for(archive, quality=QualityConfig(min_rate_hz=91)), key),
+        ("key", config_for(archive), Key(b"another key that is long enough!")),
     ]
-    for config, other_key in others:
-        with pytest.raises(UsageError, match="already holds another corpus"):
+    for what, config, other_key in others:
+        with pytest.raises(UsageError, match=f"already holds a corpus that was made with another {what}"):
             ingest(config, [archive], out, other_key)
-    (archive.parent / "labels.csv").write_text((archive.parent / "labels.csv").read_text().replace(",F,", ",M,"))
-    with pytest.raises(UsageError, match="choose another --out"):
-        ingest(config_for(archive), [archive], out, key)
 
 
 def test_a_finished_corpus_with_a_lost_shard_is_no_success(archive: Path, tmp_path: Path, ingest, key: Key) -> None:
@@ -289,19 +289,85 @@ def changed(path: Path) -> None:
     path.write_bytes(content)
 
 
-def test_a_source_that_changed_without_its_size_is_another_corpus(
+def test_a_source_that_changed_without_its_size_takes_the_place_of_what_it_was(
+    archive: Path, tmp_path: Path, ingest, key: Key
+) -> None:
+    out = tmp_path / "out"
+    first = ingest(config_for(archive), [archive], out, key)
+    before = pq.read_table(out / "shards").sort_by("recording_id").to_pylist()
+    changed(archive / "0" / "MRN-CANARY-000.dat")  # its checksum no longer holds
+    second = ingest(config_for(archive, max_rejected_fraction=1), [archive], out, key)
+    assert (second.counts.accepted, second.counts.rejected, second.num_ingests) == (11, {"checksum": 1}, 2)
+    assert ingest(config_for(archive), [archive], out, key) == second == verify(out, key)
+    changed(archive / "0" / "MRN-CANARY-000.dat")  # back to what it was
+    third = ingest(config_for(archive), [archive], out, key)
+    assert third.counts == first.counts
+    verify(out, key)
+    assert pq.read_table(out / "shards").sort_by("recording_id").to_pylist() == before
+
+
+def test_a_row_of_the_table_that_changed_is_a_recording_that_changed(
     archive: Path, tmp_path: Path, ingest, key: Key
 ) -> None:
     out = tmp_path / "out"
     ingest(config_for(archive), [archive], out, key)
-    changed(archive / "0" / "MRN-CANARY-000.dat")
-    before = files_of(out)
-    for _ in range(2):
-        with pytest.raises(UsageError, match="already holds another corpus: a source has changed since"):
-            ingest(config_for(archive), [archive], out, key)
-    assert files_of(out) == before
-    changed(archive / "0" / "MRN-CANARY-000.dat")  # back to what it was, at another time
-    assert ingest(config_for(archive), [archive], out, key) == open_corpus(out).manifest
+    lines = (archive.parent / "labels.csv").read_text().splitlines()
+    lines[3] = lines[3].replace(",18", ",19").replace(",F,", ",M,")
+    (archive.parent / "labels.csv").write_text("\n".join([lines[0], *reversed(lines[1:])]) + "\n")
+    with ingest_lock(out):
+        plan = prepare_ingest(config_for(archive), [archive], out, key)
+    assert (plan.num_fresh, len(plan.ledger.replaced)) == (1, 1)
+    manifest = ingest(config_for(archive), [archive], out, key)
+    assert manifest == verify(out, key)
+    assert manifest.counts.accepted == 12
+    sexes = open_corpus(out).table(columns=["recording_id", "sex"]).to_pylist()
+    assert [row["recording_id"] for row in sexes if row["sex"] == "male"] == list(plan.ledger.replaced)
+    assert ingest(config_for(archive), [archive], out, key) == manifest
+
+
+def test_new_sources_are_added_and_nobody_moves(archive: Path, tmp_path: Path, write_record, ingest, key: Key) -> None:
+    """Recordings of known patients and of new ones, in three steps, and all at once."""
+    out = tmp_path / "out"
+    hidden = tmp_path / "hidden"
+    shutil.move(archive / "1", hidden)
+    (archive / "1").mkdir()
+    shutil.move(hidden / "MRN-CANARY-001.hea", archive / "1")
+    shutil.move(hidden / "MRN-CANARY-001.dat", archive / "1")
+    columns = ["recording_id", "patient", "split", "partition", "label.mpcwp_mmhg"]
+    seen: dict[str, dict] = {}
+    for number in (1, 7, 11):
+        for path in sorted(hidden.glob("*.*")):
+            if int(path.stem[-3:]) <= number:
+                shutil.move(path, archive / "1")
+        manifest = ingest(config_for(archive), [archive], out, key)
+        assert manifest == verify(out, key)
+        rows = {row["recording_id"]: row for row in open_corpus(out).table(columns=columns).to_pylist()}
+        assert {name: rows[name] for name in seen} == seen
+        assert manifest.counts.accepted == len(rows) == 6 + (number + 1) // 2
+        seen = rows
+    assert manifest.num_ingests == 3
+    once = ingest(config_for(archive), [archive], tmp_path / "once", key)
+    assert once.counts == manifest.counts
+    at_once = open_corpus(tmp_path / "once").table(columns=columns).to_pylist()
+    assert {row["recording_id"]: row for row in at_once} == seen
+
+
+def test_what_was_refused_is_tried_again_when_that_is_asked_for(
+    archive: Path, tmp_path: Path, ingest, key: Key
+) -> None:
+    out = tmp_path / "out"
+    lines = (archive.parent / "labels.csv").read_text().splitlines()
+    (archive.parent / "labels.csv").write_text("\n".join(lines[:-1]) + "\n")  # nobody says whose the last one is
+    first = ingest(config_for(archive), [archive], out, key)
+    assert (first.counts.accepted, first.counts.rejected) == (11, {"missing_patient": 1})
+    assert ingest(config_for(archive), [archive], out, key) == first
+    with ingest_lock(out):
+        again = prepare_ingest(config_for(archive), [archive], out, key, retry_quarantine=True)
+    assert (again.num_fresh, len(again.ledger.released)) == (1, 1)
+    (archive.parent / "labels.csv").write_text("\n".join(lines) + "\n")
+    mended = ingest(config_for(archive), [archive], out, key)
+    assert (mended.counts.accepted, mended.counts.rejected) == (12, {})
+    verify(out, key)
 
 
 def test_a_moved_or_touched_archive_is_read_once_and_nothing_is_done(
@@ -323,21 +389,21 @@ def test_a_moved_or_touched_archive_is_read_once_and_nothing_is_done(
     def unread(*_: object) -> str:
         raise AssertionError("sources are read again")
 
-    monkeypatch.setattr(stamps, "content_of", unread)
+    monkeypatch.setattr(ledger, "contents_of", unread)
     assert ingest(config_for(moved), [moved], out, key) == first
     assert files_of(out) == after
 
 
-@pytest.mark.parametrize("damage", ["gone", "{", '{"times": "x"}'])
-def test_without_its_stamps_a_corpus_is_not_taken_for_the_same(
+@pytest.mark.parametrize("damage", ["gone", "{"])
+def test_without_its_stamps_the_bytes_are_compared(
     archive: Path, tmp_path: Path, ingest, key: Key, damage: str
 ) -> None:
     out = tmp_path / "out"
-    ingest(config_for(archive), [archive], out, key)
+    first = ingest(config_for(archive), [archive], out, key)
+    before = files_of(out)
     (out / ".stamps").unlink() if damage == "gone" else (out / ".stamps").write_text(damage)
-    verify(out, key)
-    with pytest.raises(UsageError, match="already holds another corpus"):
-        ingest(config_for(archive), [archive], out, key)
+    assert ingest(config_for(archive), [archive], out, key) == first
+    assert files_of(out) == before
 
 
 def test_a_source_that_changes_between_two_tries_is_read_again(archive: Path, tmp_path: Path, ingest, key: Key) -> None:
@@ -363,7 +429,7 @@ def test_half_work_of_another_config_is_ignored_and_removed(archive: Path, tmp_p
         plan = prepare_ingest(other, [archive], out, key)
         for unit in plan.units:
             stage_unit(plan.context, unit)
-        for shard in plan_shards(plan):
+        for shard in plan_shards(plan).shards:
             write_shard(plan.context, shard)
     (out / "staging" / ".unit-x.arrow.1-2.tmp").write_bytes(b"half")
     ingest(config_for(archive), [archive], out, key)
@@ -385,11 +451,11 @@ def test_damaged_staged_units_and_shards_are_made_again(archive: Path, tmp_path:
         staged[2].with_suffix(".json").write_text("{")
         assert not any(stage_unit(plan.context, unit).resumed for unit in plan.units)
         assert all(stage_unit(plan.context, unit).resumed for unit in plan.units)
-        shards = plan_shards(plan)
-        for shard in shards:
+        planned = plan_shards(plan)
+        for shard in planned.shards:
             write_shard(plan.context, shard)
-        (out / shards[0].path).write_bytes(b"damaged")
-        commit(plan, [write_shard(plan.context, shard) for shard in shards])
+        (out / planned.shards[0].path).write_bytes(b"damaged")
+        commit(plan, planned, [write_shard(plan.context, shard) for shard in planned.shards])
     assert files_of(out) == files_of(tmp_path / "clean")
 
 
@@ -399,8 +465,6 @@ def test_a_unit_that_was_never_staged_is_said(archive: Path, tmp_path: Path, key
         stage_unit(plan.context, plan.units[0])
         with pytest.raises(IntegrityError, match="missing or damaged; run the same"):
             plan_shards(plan)
-        with pytest.raises(IntegrityError):
-            commit(plan, [])
 
 
 def test_commit_refuses_shards_that_do_not_add_up(archive: Path, tmp_path: Path, key: Key) -> None:
@@ -408,9 +472,10 @@ def test_commit_refuses_shards_that_do_not_add_up(archive: Path, tmp_path: Path,
         plan = prepare_ingest(config_for(archive), [archive], tmp_path / "out", key)
         for unit in plan.units:
             stage_unit(plan.context, unit)
-        entries = [write_shard(plan.context, shard) for shard in plan_shards(plan)]
-        with pytest.raises(IntegrityError, match="do not add up"):
-            commit(plan, entries[1:])
+        planned = plan_shards(plan)
+        entries = [write_shard(plan.context, shard) for shard in planned.shards]
+        with pytest.raises(IntegrityError, match="does not add up"):
+            commit(plan, planned, entries[1:])
     assert not (tmp_path / "out" / "_SUCCESS").exists()
 
 
@@ -419,8 +484,9 @@ def test_steps_take_arguments_that_travel(archive: Path, tmp_path: Path, key: Ke
         plan = pickle.loads(pickle.dumps(prepare_ingest(config_for(archive), [archive], tmp_path / "out", key)))
         for unit in plan.units:
             stage_unit(plan.context, unit)
-        entries = [write_shard(plan.context, shard) for shard in pickle.loads(pickle.dumps(plan_shards(plan)))]
-        assert pickle.loads(pickle.dumps(commit(plan, entries))).counts.accepted == 12
+        planned = pickle.loads(pickle.dumps(plan_shards(plan)))
+        entries = [write_shard(plan.context, shard) for shard in planned.shards]
+        assert pickle.loads(pickle.dumps(commit(plan, planned, entries))).counts.accepted == 12
 
 
 def test_folds_decide_the_split_and_a_patient_in_two_is_refused(
@@ -531,5 +597,5 @@ def test_the_manifest_says_what_it_must(archive: Path, tmp_path: Path, ingest, k
     assert content["partitions"]["num"] == len(content["partitions"]["rows"]) == 64
     assert sum(content["partitions"]["rows"]) == 12
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        ".lock", ".stamps", "_SUCCESS", "manifest.json", "quarantine.parquet", "shards",
+        ".lock", ".stamps", "_SUCCESS", "links.parquet", "manifest.json", "quarantine.parquet", "shards",
     ]  # fmt: skip

@@ -28,9 +28,10 @@ def test_killed_anywhere_and_run_again_gives_the_clean_bytes(bundled: Path, tmp_
     *killed, clean = results
     assert not clean["killed"]
     assert clean["status"] == 0
-    # Two units and their notes, two shards or three and theirs, quarantine, manifest, marker; and as many removals.
+    # Two units and their notes, two shards or three and theirs, two tables, manifest, marker, stamps; and removals.
     assert len(killed) >= 18
-    assert all(result["half"] for result in killed), "every kill came before the marker, which is the last step"
+    assert sum(result["half"] for result in killed) >= 10, "some kills came before the marker"
+    assert not all(result["half"] for result in killed), "and some after it"
     for count, result in enumerate(killed):
         assert result["status"] == 0, f"the run after kill {count} failed"
         assert result["files"] == clean["files"], f"after kill {count}"

@@ -1,0 +1,127 @@
+"""Which sources a corpus has seen, so that an ingest into it reads only what is new, changed or wanted again.
+
+What was read is told by the keyed hash of its bytes, which stands in the corpus and in its quarantine. Beside the
+manifest, which must stay free of clocks, lie sizes and times: where these agree, nothing is read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hemometric.corpus.files import replacing
+from hemometric.corpus.metadata import MetadataTable
+from hemometric.corpus.pseudonyms import Key
+from hemometric.corpus.reader import Corpus
+from hemometric.corpus.stamps import Stamp, contents_of, facts_of
+from hemometric.vendors import Source
+
+STAMPS = ".stamps"
+_STAMPS_SCHEMA = pa.schema([pa.field(name, pa.string(), nullable=False) for name in ("recording_id", "stamp")])
+
+
+@dataclass(frozen=True, eq=False)
+class Ledger:
+    """What there is to do.
+
+    Attributes
+    ----------
+    fresh : tuple of int
+        Places of the sources that must be read.
+    replaced : frozenset of str
+        Recordings of the corpus whose source has changed: what is read now takes their place.
+    released : frozenset of str
+        Recordings of the quarantine that are read again.
+    stamps : pyarrow.Table
+        Names, sizes and times of all sources, keyed; see `write_stamps`.
+    """
+
+    fresh: tuple[int, ...]
+    replaced: frozenset[str]
+    released: frozenset[str]
+    stamps: pa.Table
+
+
+def compare(
+    corpus: Corpus | None,
+    sources: Sequence[Source],
+    stamps: Sequence[Stamp],
+    table: MetadataTable,
+    key: Key,
+    *,
+    retry_quarantine: bool,
+) -> Ledger:
+    """Compare sources, and what the table says of them, with what a corpus has seen.
+
+    The bytes of a source are hashed only where its size or time differs from what was kept, or nothing was kept. A
+    source that is gone stays in the corpus.
+    """
+    ids = [key.recording_id(source.key) for source in sources]
+    seen = [_stamp_of(stamp, key) for stamp in stamps]
+    found = pa.table([pa.array(ids, pa.string()), pa.array(seen, pa.string())], schema=_STAMPS_SCHEMA)
+    if corpus is None:
+        return Ledger(tuple(range(len(ids))), frozenset(), frozenset(), found)
+    accepted = _known(corpus.table(columns=["recording_id", "content", "facts"]))
+    refused = _known(corpus.quarantine())
+    kept = _read_stamps(corpus.path)
+    facts = _facts(corpus, sources, table, key)
+    fresh, replaced, released = [], set(), set()
+    for place, (name, stamp) in enumerate(zip(ids, seen, strict=True)):
+        known = accepted.get(name) or refused.get(name)
+        if known is not None and not (retry_quarantine and name in refused):
+            is_told_alike = facts is None or facts[place] == known[1]
+            if is_told_alike and kept.get(name) == stamp:
+                continue
+            if is_told_alike and next(contents_of([sources[place]], [stamps[place].suffixes], key)) == known[0]:
+                continue
+        fresh.append(place)
+        if name in accepted:
+            replaced.add(name)
+        elif name in refused:
+            released.add(name)
+    return Ledger(tuple(fresh), frozenset(replaced), frozenset(released), found)
+
+
+def _known(table: pa.Table) -> dict[str, tuple[str, str]]:
+    pairs = zip(table["content"].to_pylist(), table["facts"].to_pylist(), strict=True)
+    return dict(zip(table["recording_id"].to_pylist(), pairs, strict=True))
+
+
+def _facts(corpus: Corpus, sources: Sequence[Source], table: MetadataTable, key: Key) -> list[str] | None:
+    """Hash what the table says of each source; None where it is the table that the corpus was made with."""
+    if table.sha256 == corpus.manifest.table.sha256:
+        return None
+    rows = table.take(table.positions([source.key for source in sources]))
+    return [facts_of(row, key) for batch in rows.to_batches(max_chunksize=10_000) for row in batch.to_pylist()]
+
+
+def write_stamps(out: Path, ledger: Ledger) -> None:
+    """Keep sizes and times beside the corpus; those of sources that were not found this time are kept too."""
+    kept = _read_stamps(out)
+    found = ledger.stamps["recording_id"].to_pylist()
+    kept |= dict(zip(found, ledger.stamps["stamp"].to_pylist(), strict=True))
+    names = sorted(kept)
+    table = pa.table([pa.array(names), pa.array([kept[name] for name in names], pa.string())], schema=_STAMPS_SCHEMA)
+    if _read_stamps(out) == kept and names:
+        return
+    with replacing(out / STAMPS) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+
+
+def _read_stamps(out: Path) -> dict[str, str]:
+    """Read what was kept; nothing where it is gone or damaged, so that the bytes are compared."""
+    try:
+        table = pq.read_table(out / STAMPS, schema=_STAMPS_SCHEMA)
+    except (OSError, pa.ArrowException):
+        return {}
+    return dict(zip(table["recording_id"].to_pylist(), table["stamp"].to_pylist(), strict=True))
+
+
+def _stamp_of(stamp: Stamp, key: Key) -> str:
+    return key.digest("stamp", hashlib.sha256(json.dumps(stamp).encode()).digest())[:16]

@@ -1,0 +1,188 @@
+"""From what was staged to what is to be written: placement of all recordings, new shards, and shards to rewrite."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hemometric.corpus.ingest import IngestPlan
+from hemometric.corpus.manifest import ShardEntry
+from hemometric.corpus.placement import ACROSS, DUPLICATE, PLACED_COLUMNS, place
+from hemometric.corpus.reader import Corpus
+from hemometric.corpus.rewrites import Rewrite
+from hemometric.corpus.schema import LINKS_SCHEMA, QUARANTINE_SCHEMA
+from hemometric.corpus.shards import SHARDS, ShardPlan, check_rows, cut_shards, staged_rows
+from hemometric.corpus.split import SPLITS, Split
+from hemometric.corpus.units import open_staged, read_note
+from hemometric.errors import DataRejectedError
+
+_NAMED = pa.schema([(name, pa.string()) for name in ("recording_id", "content", "facts")])
+_DETAILS = {
+    DUPLICATE: "the same ECG as another recording, which is kept",
+    ACROSS: "its patient is linked to one of a stricter split",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Planned:
+    """What is to be written, and what will then be there.
+
+    Attributes
+    ----------
+    shards : tuple of ShardPlan
+        Work for `shards.write_shard`.
+    rewrites : tuple of Rewrite
+        Work for `rewrites.rewrite_shard`: shards of the corpus that lose rows.
+    untouched : tuple of ShardEntry
+        Shards of the corpus that stay as they are.
+    rows : pyarrow.Table
+        ``patient``, ``split`` and ``partition`` of every recording that will be there, old and new.
+    rejected : pyarrow.Table
+        The whole quarantine that will be there.
+    links : pyarrow.Table
+        See `placement.Placement`.
+    dropped : frozenset of str
+        Recordings that leave the corpus.
+    """
+
+    shards: tuple[ShardPlan, ...]
+    rewrites: tuple[Rewrite, ...]
+    untouched: tuple[ShardEntry, ...]
+    rows: pa.Table
+    rejected: pa.Table
+    links: pa.Table
+    dropped: frozenset[str]
+
+
+def plan_shards(plan: IngestPlan) -> Planned:
+    """Decide what is written, after all units were staged.
+
+    Raises
+    ------
+    DataRejectedError
+        More was refused than `max_rejected_fraction` allows, or everything was.
+    UsageError
+        Two sources have the same name.
+    IntegrityError
+        Given folds put a patient into two splits, or a unit was not staged.
+    """
+    staging = plan.context.staging
+    notes = [read_note(staging, name) for name in plan.unit_names]
+    refused = [tuple(item) for note in notes for item in note["rejected"]]
+    _check_rejected(plan, Counter(reason for _, reason, *_ in refused))
+    staged = staged_rows(staging, plan.unit_names)
+    check_rows(staged)
+    old = _old_rows(plan)
+    wanted = [table.select(PLACED_COLUMNS.names).cast(PLACED_COLUMNS) for table in (old, staged)]
+    rows = pa.concat_tables(wanted).combine_chunks()
+    duplicates = np.empty((0, 2), np.int64)
+    known_links = LINKS_SCHEMA.empty_table() if plan.base is None else plan.base.links()
+    placed = place(rows, duplicates, known_links, plan.context.config.split, plan.context.key)
+
+    where = pa.table({"patient": placed.patient, "split": placed.split, "partition": placed.partition})
+    is_kept = pc.is_null(placed.reason)
+    mine = slice(len(old), len(rows))
+    new = staged.drop_columns(["patient", "split"])
+    for name in where.column_names:
+        new = new.append_column(name, where[name][mine])
+    kept = new.filter(is_kept[mine])
+    numbers = _next_numbers(plan.base)
+    left_out = _left_out(pa.concat_tables([old.select(_NAMED.names), _contents(plan)]), placed.reason)
+    dropped = frozenset(left_out["recording_id"].to_pylist()) & frozenset(old["recording_id"].to_pylist())
+    rewrites, untouched = _rewrites(plan.base, dropped | plan.ledger.replaced, numbers)
+    return Planned(
+        shards=tuple(cut_shards(kept, plan.unit_names, plan.context.config.shard_bytes, numbers)),
+        rewrites=rewrites,
+        untouched=untouched,
+        rows=where.filter(is_kept),
+        rejected=_rejected(plan, refused, left_out),
+        links=placed.links,
+        dropped=dropped | plan.ledger.replaced,
+    )
+
+
+def _check_rejected(plan: IngestPlan, reasons: Counter[str]) -> None:
+    num_rejected = reasons.total()
+    limit = plan.context.config.max_rejected_fraction
+    is_new = plan.base is None
+    if (num_rejected < plan.num_fresh or not is_new) and num_rejected <= limit * plan.num_fresh:
+        return
+    listed = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
+    remedy = "mend the sources, or raise max_rejected_fraction"
+    if reasons.most_common(1)[0][0] == "missing_patient":
+        remedy = "give a table that names the patients, or set patients: recording_is_patient"
+    raise DataRejectedError(
+        f"{num_rejected} of {plan.num_fresh} recordings were refused ({listed}), and max_rejected_fraction is "
+        f"{limit:g}: no corpus was written; {remedy}"
+    )
+
+
+def _old_rows(plan: IngestPlan) -> pa.Table:
+    """Give what `place` needs of the recordings that the corpus holds and that are not read anew."""
+    columns = ["recording_id", "patient", "split", "rate_hz", "num_samples", "leads", "content", "facts"]
+    empty = pa.unify_schemas([PLACED_COLUMNS, _NAMED]).empty_table()
+    if plan.base is None:
+        return empty
+    table = plan.base.table(columns=columns)
+    table = table.append_column("num_leads", pc.list_value_length(table["leads"])).drop_columns(["leads"])
+    table = table.append_column("is_old", pa.array(np.ones(len(table), dtype=bool)))
+    replaced = pa.array(sorted(plan.ledger.replaced), pa.string())
+    table = table.filter(pc.invert(pc.is_in(table["recording_id"], replaced)))
+    return table.select(empty.schema.names).cast(empty.schema)
+
+
+def _contents(plan: IngestPlan) -> pa.Table:
+    staging = plan.context.staging
+    tables = [open_staged(staging, name, _NAMED.names) for name in plan.unit_names]
+    return pa.concat_tables([_NAMED.empty_table(), *(table.cast(_NAMED) for table in tables)])
+
+
+def _left_out(contents: pa.Table, reason: pa.Array) -> pa.Table:
+    """Give the rows of the quarantine for those that were placed nowhere."""
+    contents = contents.append_column("reason", reason).filter(pc.is_valid(reason))
+    details = [_DETAILS[one] for one in contents["reason"].to_pylist()]
+    return contents.append_column("detail", pa.array(details, pa.string())).select(QUARANTINE_SCHEMA.names)
+
+
+def _rejected(plan: IngestPlan, refused: Sequence[tuple[str, ...]], left_out: pa.Table) -> pa.Table:
+    columns = list(zip(*refused, strict=True)) or [()] * len(QUARANTINE_SCHEMA)
+    tables = [pa.table([pa.array(column, pa.string()) for column in columns], schema=QUARANTINE_SCHEMA)]
+    tables.append(left_out.cast(QUARANTINE_SCHEMA))
+    if plan.base is not None:
+        before = plan.base.quarantine()
+        released = pa.array(sorted(plan.ledger.released), pa.string())
+        tables.append(before.filter(pc.invert(pc.is_in(before["recording_id"], released))))
+    return pa.concat_tables(tables).sort_by([(name, "ascending") for name in QUARANTINE_SCHEMA.names])
+
+
+def _next_numbers(base: Corpus | None) -> dict[Split, int]:
+    """Give the number of the next new shard of each split: no name is used twice."""
+    numbers: dict[Split, int] = dict.fromkeys(SPLITS, 0)
+    for shard in () if base is None else base.manifest.shards:
+        numbers[shard.split] = max(numbers[shard.split], shard.number + 1)
+    return numbers
+
+
+def _rewrites(
+    base: Corpus | None, dropped: frozenset[str], numbers: dict[Split, int]
+) -> tuple[tuple[Rewrite, ...], tuple[ShardEntry, ...]]:
+    """Find the shards that lose rows, and number their successors; `numbers` goes on behind them."""
+    rewrites, untouched = [], []
+    for shard in () if base is None else base.manifest.shards:
+        lost: list[str] = []
+        if dropped and base is not None:
+            ids = base.shard_table(shard, ["recording_id"])["recording_id"].to_pylist()
+            lost = sorted(dropped.intersection(ids))
+        if not lost:
+            untouched.append(shard)
+        elif len(lost) < shard.num_rows:
+            rewrites.append(
+                Rewrite(shard, f"{SHARDS}/{shard.split}/part-{numbers[shard.split]:05d}.parquet", tuple(lost))
+            )
+            numbers[shard.split] += 1
+    return tuple(rewrites), tuple(untouched)
