@@ -13,8 +13,8 @@ from hemometric.vendors.aecg_format import HL7_AECG
 from hemometric.vendors.dicom_format import DICOM
 from hemometric.vendors.edf_format import EDF
 from hemometric.vendors.hdf5_format import HDF5
-from hemometric.vendors.muse_format import GE_MUSE
 from hemometric.vendors.ishne_format import ISHNE
+from hemometric.vendors.muse_format import GE_MUSE
 from hemometric.vendors.philips_format import PHILIPS_SIERRA
 from hemometric.vendors.schiller_format import SCHILLER
 from hemometric.vendors.scp_format import SCP_ECG
