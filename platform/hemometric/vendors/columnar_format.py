@@ -226,10 +226,10 @@ def _signal(cell: Any, config: ColumnarConfig) -> npt.NDArray[Any]:
     -------
     number [lead, sample]
     """
-    import pyarrow as pa
     import pyarrow.compute as pc
+    import pyarrow.types as types
 
-    if isinstance(cell, pa.BinaryScalar | pa.LargeBinaryScalar) and cell.is_valid:
+    if (types.is_binary(cell.type) or types.is_large_binary(cell.type)) and cell.is_valid:
         content = cell.as_py()
         if len(content) % np.dtype(_STORED[config.stored]).itemsize:
             raise ReadError("truncated", "the bytes of its samples are no whole number of samples")

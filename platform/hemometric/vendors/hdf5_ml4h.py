@@ -19,6 +19,7 @@ import numpy.typing as npt
 from hemometric.ecg import LEADS, Recording
 from hemometric.vendors.hdf5_file import attribute, checked, is_dataset, is_group, member, numbers, small
 from hemometric.vendors.samples import (
+    MAX_TEXT,
     Known,
     age_of,
     check_num_items,
@@ -45,7 +46,10 @@ def ecg_group(root: Any) -> Any:
 def items(group: Any) -> tuple[str, ...]:
     """Name the ECGs: by the time at which each was recorded."""
     check_num_items(len(group))
-    return tuple(name for name in group if name.isprintable())
+    names = tuple(group)
+    if not all(name.isprintable() and len(name) <= MAX_TEXT for name in names):
+        raise ReadError("id_missing", "one of its ECGs has a name that is no time")
+    return names
 
 
 def read_item(group: Any, item: str, *, path: Path, key: str, source_format: str) -> Recording:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -23,6 +23,13 @@ from hemometric.vendors.wfdb_format import WFDB
 
 VENDORS: tuple[Vendor, ...] = (WFDB, DICOM, EDF, GE_MUSE, HDF5, PHILIPS_SIERRA, SCHILLER, HL7_AECG, SCP_ECG, ISHNE)
 """All readers that need no config; the first that recognises a file reads it."""
+
+FIELDS = {
+    "formats.npy": (".npy", ".npz"),
+    "formats.csv": (".csv",),
+    "formats.columnar": (".parquet", ".pq", ".arrow", ".feather", ".ipc"),
+}
+"""Fields of an ingest's config that have further files read, and how these end."""
 
 
 def find(roots: Sequence[Path], vendors: Sequence[Vendor] = VENDORS) -> Iterator[Source]:
@@ -52,6 +59,7 @@ def find(roots: Sequence[Path], vendors: Sequence[Vendor] = VENDORS) -> Iterator
     found: dict[str, tuple[str, str, str]] = {}
     num_shared: dict[Path, int] = {}
     num_files = 0
+    unread: dict[str, Path] = {}
     for root in dict.fromkeys(roots):
         if inside := next((folder for folder in root.parents if folder in folders), None):
             raise UsageError(f"source {root} lies in source {inside}; give only the outer one")
@@ -60,6 +68,7 @@ def find(roots: Sequence[Path], vendors: Sequence[Vendor] = VENDORS) -> Iterator
         for path, vendor in _records(root, vendors):
             num_files += 1
             if vendor is None:
+                unread.setdefault(path.suffix, path)
                 continue
             num_records += 1
             name = path.relative_to(base)
@@ -73,6 +82,7 @@ def find(roots: Sequence[Path], vendors: Sequence[Vendor] = VENDORS) -> Iterator
         if root not in folders and not num_records:
             raise UsageError(
                 f"source {root} is no ECG file that can be read ({_formats(vendors)}; for wfdb, give the .hea)"
+                f"{_hint([root])}"
             )
     for root, num in num_shared.items():
         raise UsageError(
@@ -81,7 +91,8 @@ def find(roots: Sequence[Path], vendors: Sequence[Vendor] = VENDORS) -> Iterator
         )
     if not found:
         where = ", ".join(str(root) for root in roots) or "no path"
-        raise UsageError(f"no ECG in {where}: {num_files} files, none in a known format ({_formats(vendors)})")
+        formats = f"{num_files} files, none in a known format ({_formats(vendors)})"
+        raise UsageError(f"no ECG in {where}: {formats}{_hint(unread.values())}")
     # Paths are made one by one: for a million records, a million objects less.
     return (Source(key, Path(path), name, item) for key, (path, name, item) in sorted(found.items()))
 
@@ -185,6 +196,13 @@ def _vendor(path: Path, vendors: Sequence[Vendor]) -> Vendor | None:
 def _text(name: str) -> str:
     """Write the bytes of a file name that are not UTF-8 as escapes, so that every key is text."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _hint(paths: Iterable[Path]) -> str:
+    """Say which fields of a config might have these files read, if any."""
+    there = {path.suffix.casefold() for path in paths}
+    fields = [field for field, suffixes in FIELDS.items() if there.intersection(suffixes)]
+    return f"; arrays and tables are read where the config has {' or '.join(fields)}" if fields else ""
 
 
 def _formats(vendors: Sequence[Vendor]) -> str:
