@@ -121,7 +121,9 @@ def read_dataset(content: bytes, values: Collection[int], sequences: Collection[
     if content[_PREAMBLE_BYTES : _PREAMBLE_BYTES + len(_MARK)] != _MARK:
         raise ReadError("unreadable", "the file does not bear the mark of DICOM")
     syntax, start = _transfer_syntax(memoryview(content))
-    body = memoryview(_inflate(content[start:])) if syntax == _DEFLATED else memoryview(content)[start:]
+    body = memoryview(content)[start:]
+    if syntax == _DEFLATED:
+        body = memoryview(_inflate(body))
     order: Order = ">" if syntax == _BIG_ENDIAN else "<"
     return _parse(body, syntax != _IMPLICIT, Dataset(order), frozenset(values), frozenset(sequences))
 
@@ -142,7 +144,7 @@ def _transfer_syntax(content: memoryview) -> tuple[str, int]:
     return meta.text(_TRANSFER_SYNTAX), position
 
 
-def _inflate(deflated: bytes) -> bytes:
+def _inflate(deflated: memoryview) -> bytes:
     inflation = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
         inflated = inflation.decompress(deflated, MAX_INFLATED_BYTES)
