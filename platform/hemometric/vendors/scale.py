@@ -116,6 +116,8 @@ def to_int16(counts: Int32) -> tuple[Int16, float, int]:
     centre : int
         The native count that became 0.
     """
+    if counts.size and counts.min() > INVALID_COUNT and counts.max() < -INVALID_COUNT:
+        return counts.astype(np.int16), 1.0, 0  # nearly always
     absent = counts == ABSENT
     there = counts[~absent]
     if there.size == 0:

@@ -32,7 +32,6 @@ class Signals:
     rate_hz : float
     per_frame : int
         Samples of each lead in a frame, the unit in which headers count time.
-    num_frames : int
     traces : mapping of str to Trace
         By lead, in the order of the header; all of one length.
     num_decoded : int
@@ -41,7 +40,6 @@ class Signals:
 
     rate_hz: float
     per_frame: int
-    num_frames: int
     traces: Mapping[str, Trace]
     num_decoded: int
 
@@ -106,7 +104,7 @@ def read_signals(path: Path, header: Header, max_values: int = MAX_VALUES) -> Si
     if len(lengths) > 1:
         raise ReadError("truncated", "the signal files hold different numbers of samples")
     traces = {lead: Trace(counts[index], gains[lead], header.signals[index].baseline) for lead, index in leads.items()}
-    return Signals(rate_hz, per_frame, lengths.pop() // per_frame, traces, num_decoded)
+    return Signals(rate_hz, per_frame, traces, num_decoded)
 
 
 def _checked(signal: SignalLine, lead: str) -> float:
