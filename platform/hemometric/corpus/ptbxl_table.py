@@ -48,7 +48,7 @@ class PtbxlTable(Config):
 
     kind: Literal["ptbxl"] = "ptbxl"
     path: Annotated[Path | None, PLACEMENT] = None
-    min_likelihood: float = Field(0, ge=0, le=100)
+    min_likelihood: float = Field(0.0, ge=0, le=100)
     statements: bool = False
 
     def build(self, roots: Sequence[Path]) -> MetadataTable:

@@ -231,6 +231,8 @@ def check(study: Study, corpus: Corpus, predictor: Model | None) -> None:
         if label is None:
             known = ", ".join([*(found.name for found in corpus.manifest.labels), *METADATA_UNITS])
             raise UsageError(f"tasks: the corpus has no label {task.label!r}; it has: {known}")
+        if label.kind == "numbers":
+            raise UsageError(f"tasks: label {task.label!r} holds several numbers for a recording, which no task takes")
         if (label.kind == "codes") != (task.kind == "codes"):
             fitting = "codes" if label.kind == "codes" else "regression or threshold"
             raise UsageError(f"tasks: label {task.label!r} holds {label.kind}, for a task of kind {fitting}")

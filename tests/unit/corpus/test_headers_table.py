@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
-from hemometric.corpus import LabelSpec
+from hemometric.corpus import ColumnsTable, LabelSpec
 from hemometric.corpus.headers_table import HeadersTable
 from hemometric.corpus.metadata import NULLED
+from hemometric.ecg import Recording
 from hemometric.errors import UsageError
+from hemometric.vendors import find, read
 
 DX = HeadersTable(labels={"snomed": LabelSpec(column="Dx", kind="codes", separator=",")})
 
@@ -85,3 +87,30 @@ def test_code_15_of_the_challenge_of_2025() -> None:
     rows = HeadersTable(labels={"chagas": spec}).build([real("code15-chagas")]).rows
     found = rows["label.chagas"].to_pylist()
     assert (len(found), found.count(["Chagas label"]), found.count([])) == (153, 9, 144)
+
+
+@pytest.mark.data
+def test_code_15_joined_by_exam_id_to_a_table_that_was_shuffled(tmp_path: Path) -> None:
+    folder = real("code15-chagas")
+    exams = {}
+    for header in sorted(folder.glob("*.hea")):
+        fields = dict(re.findall(r"^# (.+?): (.+)$", header.read_text(), re.MULTILINE))
+        exams[header.stem] = fields
+        assert fields["Exam ID"] == header.stem
+    lines = [f"{f['Exam ID']},{f['Patient ID']},{f['Age']},{f['Sex'] == 'Male'}" for f in exams.values()]
+    (tmp_path / "exams.csv").write_text(
+        "\n".join(["exam_id,patient_id,age,is_male", *sorted(lines, key=lambda line: line[::-1])]) + "\n"
+    )
+    table = ColumnsTable(
+        path=tmp_path / "exams.csv", record="exam_id", patient="patient_id", age="age", sex="is_male",
+        sexes={"true": "male", "false": "female"},
+    ).build([])  # fmt: skip
+    sources = list(find([folder]))
+    assert len(sources) == 153
+    rows = table.take(table.positions([source.key for source in sources])).to_pylist()
+    for source, row in zip(sources, rows, strict=True):
+        recording, fields = read(source), exams[source.key.rpartition("/")[2]]
+        assert isinstance(recording, Recording)
+        assert row["patient_id"] == fields["Patient ID"] == recording.patient_id
+        assert (row["age_years"], row["sex"]) == (min(float(fields["Age"]), 90), fields["Sex"].lower())
+        assert row["sex"] == recording.sex

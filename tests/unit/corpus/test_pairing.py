@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import os
 import pickle
 from collections import Counter
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from hemometric.corpus import Key
@@ -124,3 +126,40 @@ def test_a_plain_loop_pairs_the_same(tmp_path: Path, key: Key, choose: str) -> N
                 assert np.atleast_1d(value).tolist() == pytest.approx(expected)
                 assert np.atleast_1d(delta).tolist() == pytest.approx(distance)
     assert min(outcomes[outcome] for outcome in ("paired", "out_of_window", "no_partner")) > 50
+
+
+@pytest.mark.data
+def test_real_times_of_mimic_agree_with_pandas(tmp_path: Path, key: Key) -> None:
+    folder = os.environ.get("HEMOMETRIC_DATA")
+    if folder is None:
+        pytest.fail("HEMOMETRIC_DATA is not set: give the folder that holds mimic-iv-ecg-tables")
+    ecgs = pd.read_csv(Path(folder) / "mimic-iv-ecg-tables" / "train_fib.csv", usecols=["subject_id", "ecg_time"])
+    ecgs["ecg_time"] = pd.to_datetime(ecgs["ecg_time"]).astype("datetime64[us]")
+    random = np.random.default_rng(5)
+    near = ecgs.sample(5000, random_state=5)
+    times = near["ecg_time"] + pd.to_timedelta(random.integers(-200_000, 200_000, len(near)), unit="s")
+    cath = pd.DataFrame({"subject_id": near["subject_id"], "time": times, "wedge": random.uniform(2, 40, len(near))})
+    cath = cath.drop_duplicates(["subject_id", "time"]).astype({"time": "datetime64[us]"})
+    cath.to_csv(tmp_path / "cath.csv", index=False)
+    table = WideTable(
+        path=tmp_path / "cath.csv", patient="subject_id", time="time", pair=Pair(before_h=24, after_h=24),
+        labels={"mpcwp_mmhg": ColumnLabel(column="wedge", unit="mmHg")},
+    )  # fmt: skip
+    pairing = Pairing(stage_measurements([table], tmp_path / "staging", key))
+    ecgs = ecgs.sort_values("ecg_time", ignore_index=True)
+    expected = pd.merge_asof(
+        ecgs, cath.sort_values("time"), left_on="ecg_time", right_on="time", by="subject_id",
+        direction="nearest", tolerance=pd.Timedelta(hours=24),
+    )  # fmt: skip
+    found = [
+        find(key, pairing, str(mrn), time.to_pydatetime())
+        for mrn, time in zip(ecgs["subject_id"], ecgs["ecg_time"], strict=True)
+    ]
+    values = np.array([one.columns["label.mpcwp_mmhg"] for one in found], dtype=np.float64)
+    deltas_h = np.array([one.columns["label.mpcwp_mmhg_delta_h"] for one in found], dtype=np.float64)
+    of_pandas = ((expected["time"] - expected["ecg_time"]) / pd.Timedelta(hours=1)).to_numpy()
+    np.testing.assert_allclose(np.abs(deltas_h), np.abs(of_pandas), atol=1e-9)
+    is_tie = np.abs(deltas_h - of_pandas) > 1e-9
+    np.testing.assert_array_equal(values[~is_tie], expected["wedge"].to_numpy()[~is_tie])
+    assert is_tie.sum() < 5
+    assert np.isfinite(values).sum() > 3000

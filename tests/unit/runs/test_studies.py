@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from sklearn import metrics as sk
 
-from hemometric.corpus import Corpus, open_corpus
+from hemometric.corpus import Corpus, Label, open_corpus
 from hemometric.encoders import load
 from hemometric.errors import UsageError
 from hemometric.runs.studies import (
@@ -239,6 +239,14 @@ def test_a_regression_of_codes_is_refused(line: Any, encoder: Path) -> None:
     real = Study(name="s", corpus=line.real, encoder=encoder, tasks=(RegressionTask(label="superclasses"),))
     with pytest.raises(UsageError, match="label 'superclasses' holds codes, for a task of kind codes"):
         check(real, open_corpus(line.real), None)
+
+
+@pytest.mark.parametrize("task", [RegressionTask(label="all_mmhg"), CodesTask(label="all_mmhg")])
+def test_a_list_of_numbers_is_no_task(line: Any, encoder: Path, task: Any) -> None:
+    corpus = open_corpus(line.labelled)
+    corpus.manifest = corpus.manifest.model_copy(update={"labels": (Label(name="all_mmhg", kind="numbers"),)})
+    with pytest.raises(UsageError, match="'all_mmhg' holds several numbers for a recording"):
+        check(study(line, encoder, task), corpus, None)
 
 
 def test_a_predictor_that_no_task_asks_for_is_refused(line: Any, encoder: Path, estimator: Path) -> None:
