@@ -7,8 +7,10 @@ and filters that are loaded as libraries). Each is looked for before the library
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +20,14 @@ import numpy.typing as npt
 from hemometric.vendors.source import ReadError, read_bounded
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
-MAX_CHUNK_BYTES = 1 << 28
+MAX_CHUNK_BYTES = 1 << 27
 """What the library must unpack at once to give one sample of it."""
 
 _USER_BLOCKS = (0, 512, 1024, 2048)  # where the signature may be, within the bytes that readers see
 _FILTERS = {1, 2, 3, 4, 5, 6, 32000}  # deflate, shuffle, fletcher32, szip, nbit, scale-offset, LZF: part of h5py
-_CHUNK_CACHE_BYTES = 1 << 25
+_SWELLS = {1: 1032, 32000: 90}  # how many bytes, at most, deflate and LZF make of one
+_FLETCHER = 3
+_MAX_UNPACKED_BYTES = 1 << 29
 _SMALL_BYTES = 4096
 
 
@@ -48,7 +52,7 @@ def opened(path: Path) -> Iterator[Any]:
     if not read_bounded(path, 1):  # no pipe, no device
         raise ReadError("truncated", "the file is empty")
     try:
-        with h5py.File(path, "r", locking=False, rdcc_nbytes=_CHUNK_CACHE_BYTES) as file:
+        with h5py.File(path, "r", locking=False, rdcc_nbytes=MAX_CHUNK_BYTES) as file:
             yield file
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
         # h5py's own text may hold the path, and names of the file.
@@ -118,34 +122,89 @@ def checked(dataset: Any) -> Any:
     return dataset
 
 
-def numbers(dataset: Any, index: tuple[int | slice, ...]) -> npt.NDArray[Any]:
-    """Read part of a checked dataset of plain numbers; the caller has checked how much that is.
+class Samples:
+    """A dataset of plain numbers, read part by part.
 
     Raises
     ------
     ReadError
-        ``unsupported`` for all other types, such as references.
+        As for `checked`, and ``unsupported`` for all other types, such as references.
     """
-    if dataset.dtype.kind not in "iuf" or dataset.dtype.itemsize > 8:
-        raise ReadError("unsupported", "its samples are no plain numbers")
-    values: npt.NDArray[Any] = np.asarray(dataset[index])
-    return values
+
+    def __init__(self, dataset: Any) -> None:
+        self._dataset = checked(dataset)
+        self.shape: tuple[int, ...] = dataset.shape
+        self._sound: set[tuple[int, ...]] = set()
+        if dataset.dtype.kind not in "iuf" or dataset.dtype.itemsize > 8:
+            raise ReadError("unsupported", "its samples are no plain numbers")
+
+    def read(self, index: tuple[int | slice, ...]) -> npt.NDArray[Any]:
+        """Read all along some axes and one place of the others; the caller has checked how much that is.
+
+        Raises
+        ------
+        ReadError
+            ``unsafe`` where what is packed is much more than is announced.
+        """
+        for chunk in _chunks(self._dataset, index):
+            if chunk not in self._sound:
+                _check_chunk(self._dataset, chunk)
+                self._sound.add(chunk)
+        values: npt.NDArray[Any] = np.asarray(self._dataset[index])
+        return values
 
 
-def column(dataset: Any, index: int | slice) -> Any:
-    """Read one or all of a checked dataset [ecg] of numbers or texts.
+def _chunks(dataset: Any, index: tuple[int | slice, ...]) -> Iterator[tuple[int, ...]]:
+    """Give where each piece begins that the library will unpack."""
+    if dataset.chunks is None or not dataset.id.get_create_plist().get_nfilters():
+        return iter(())
+    starts = (
+        range(0, length, size) if isinstance(at, slice) else [at - at % size]
+        for at, length, size in zip(index, dataset.shape, dataset.chunks, strict=True)
+    )
+    return product(*starts)
+
+
+def _check_chunk(dataset: Any, start: tuple[int, ...]) -> None:
+    """Refuse a packed piece that would swell: the library unpacks all of it, whatever its announced size."""
+    stored = dataset.id.get_chunk_info_by_coord(start)
+    if stored.byte_offset is None:
+        return  # it was never written
+    created = dataset.id.get_create_plist()
+    filters = [created.get_filter(index)[0] for index in range(created.get_nfilters())]
+    if stored.size * math.prod(_SWELLS.get(one, 1) for one in filters) <= _MAX_UNPACKED_BYTES:
+        return
+    announced = math.prod(dataset.chunks) * dataset.dtype.itemsize
+    while filters and filters[-1] == _FLETCHER:  # four bytes at the end, which the unpacking passes over
+        filters.pop()
+    if not filters or filters.pop() != 1 or any(one in _SWELLS for one in filters):
+        raise ReadError("unsupported", "an array is packed in large pieces in an unusual way; unpack it first")
+    _, packed = dataset.id.read_direct_chunk(start)
+    unpacking = zlib.decompressobj()
+    try:
+        unpacked = len(unpacking.decompress(packed, announced + 1))
+    except zlib.error:
+        raise ReadError("unreadable", "a packed piece cannot be unpacked") from None
+    if unpacked > announced:
+        raise ReadError("unsafe", "a packed piece holds more than the file announces")
+
+
+def column(dataset: Any) -> Any:
+    """Read a checked dataset [ecg] of numbers or texts.
 
     Raises
     ------
     ReadError
-        ``unsupported`` for all other types.
+        ``unsupported`` for all other types, ``unsafe`` as for `Samples.read`.
     """
     import h5py
 
     is_text = dataset.dtype.kind == "S" or h5py.check_string_dtype(dataset.dtype) is not None
     if dataset.ndim != 1 or not (is_text or dataset.dtype.kind in "iu"):
         raise ReadError("unsupported", "the ids are no plain list of numbers or texts")
-    return dataset[index]
+    for chunk in _chunks(dataset, (slice(None),)):
+        _check_chunk(dataset, chunk)
+    return dataset[()]
 
 
 def small(found: Any) -> Any:
@@ -154,8 +213,8 @@ def small(found: Any) -> Any:
 
     if isinstance(found, h5py.Dataset):
         found = checked(found)
-        stored = found.id.get_storage_size()
-        value = found[()] if found.size == 1 and stored <= _SMALL_BYTES and not _refers(found.dtype) else None
+        fits = found.size == 1 and found.id.get_storage_size() <= _SMALL_BYTES and not _refers(found.dtype)
+        value = found[()] if fits else None
     else:
         fits = math.prod(found.shape) == 1 and found.get_storage_size() <= _SMALL_BYTES and not _refers(found.dtype)
         value = np.empty(found.shape, dtype=found.dtype) if fits else None

@@ -12,7 +12,7 @@ from typing import Any
 from hemometric.ecg import Recording, Rejected
 from hemometric.vendors import hdf5_ml4h
 from hemometric.vendors.array_layout import ArrayLayout
-from hemometric.vendors.hdf5_file import checked, column, is_dataset, is_hdf5, member, numbers, opened
+from hemometric.vendors.hdf5_file import Samples, checked, column, is_dataset, is_hdf5, member, opened
 from hemometric.vendors.samples import Known, named_items, text_of
 from hemometric.vendors.source import ReadError, Vendor
 
@@ -95,15 +95,14 @@ def _read(
         return
     layout = _layout(root, layouts)
     place = {item: index for index, item in enumerate(_items(root, layouts))}
-    signal = checked(member(root, layout.signal))
+    signal = Samples(member(root, layout.signal))
     num_ecgs = layout.num_ecgs(signal.shape)
     patients = None if layout.patient is None else _column(root, layout.patient, num_ecgs or 1)
     for item, key in keys.items():
         ecg = None if num_ecgs is None else place[item]
         known = Known(patient_id=None if patients is None else text_of(patients[ecg or 0]))
         try:
-            values = numbers(signal, layout.index(ecg))
-            yield layout.recording(values, key=key, source_format=NAME, known=known)
+            yield layout.recording(signal.read(layout.index(ecg)), key=key, source_format=NAME, known=known)
         except ReadError as error:
             yield Rejected(key, error.reason, error.detail)
 
@@ -119,7 +118,7 @@ def _column(root: Any, path: str, num_ecgs: int) -> Any:
     dataset = checked(member(root, path))
     if dataset.shape != (num_ecgs,):
         raise ReadError("truncated", "there are not as many ids as ECGs")
-    return column(dataset, slice(None))
+    return column(dataset)
 
 
 HDF5 = hdf5_vendor()

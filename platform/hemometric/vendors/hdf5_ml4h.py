@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hemometric.ecg import LEADS, Recording
-from hemometric.vendors.hdf5_file import attribute, checked, is_dataset, is_group, member, numbers, small
+from hemometric.vendors.hdf5_file import Samples, attribute, checked, is_dataset, is_group, member, small
 from hemometric.vendors.samples import (
     MAX_TEXT,
     Known,
@@ -57,14 +57,15 @@ def read_item(group: Any, item: str, *, path: Path, key: str, source_format: str
     found = member(group, item)
     if not is_group(found):
         raise ReadError("no_waveform", "an ECG is listed, and is no group of leads")
-    names = [name for name in LEADS if member(found, name) is not None]
+    members = {name: member(found, name) for name in LEADS}
+    names = [name for name, lead in members.items() if lead is not None]
     if not names:
         raise ReadError("no_standard_lead", "none of its members is named as a standard lead")
     unit = _text(found, "voltageunits") or _text(found, "units")
     if unit is None:
         raise ReadError("unknown_unit", "the file does not say the unit of its samples")
     return recording_of(
-        [_lead(member(found, name)) for name in names],
+        [_lead(members[name]) for name in names],
         names,
         key=key,
         source_format=source_format,
@@ -108,11 +109,11 @@ def _text(group: Any, name: str) -> str | None:
 def _lead(found: Any) -> npt.NDArray[Any]:
     packing = _packing(found)
     if packing is None:
-        dataset = checked(found)
-        if dataset.ndim != 1:
+        samples = Samples(found)
+        if len(samples.shape) != 1:
             raise ReadError("unsupported", "a lead is no plain list of samples")
-        check_size(1, dataset.size)
-        return numbers(dataset, (slice(None),))
+        check_size(1, samples.shape[0])
+        return samples.read((slice(None),))
     kind = _NUMBERS.get(str(packing["dtype"]))
     if kind is None:
         raise ReadError("unsupported", "the samples of a lead are no plain numbers")

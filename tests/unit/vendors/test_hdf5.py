@@ -3,6 +3,7 @@
 import ctypes
 import os
 import tracemalloc
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -330,6 +331,38 @@ def test_pieces_that_are_too_large_to_unpack_are_refused(tmp_path: Path) -> None
         small = file.create_dataset("tracings", (3, 400, 12), np.float32)
         small[:] = 1
     assert reasons(read_file(tmp_path / "a.h5")) == ["too_large"]
+
+
+def test_a_piece_that_swells_beyond_what_is_announced_is_refused(tmp_path: Path) -> None:
+    packing = zlib.compressobj(1)  # 150 MB in 0.7 MB
+    packed = [packing.compress(bytes(1 << 20)) for _ in range(150)]
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        signal = file.create_dataset("ecg", (12, 400), np.float16, chunks=(12, 400), compression="gzip")
+        signal.id.write_direct_chunk((0, 0), b"".join([*packed, packing.flush()]))
+    tracemalloc.start()
+    found = read_file(tmp_path / "a.h5")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert reasons(found) == ["unsafe"]
+    assert peak < 4 << 20
+    code15(tmp_path / "b.h5", exam_id=None)
+    with h5py.File(tmp_path / "b.h5", "a") as file:
+        exams = file.create_dataset("exam_id", (3,), np.int64, chunks=(3,), compression="gzip")
+        exams.id.write_direct_chunk((0,), b"".join(packed))
+    assert reasons(read_file(tmp_path / "b.h5")) == ["unsafe"]
+
+
+def test_large_pieces_that_hold_what_they_announce_are_read(tmp_path: Path) -> None:
+    tracings = np.random.default_rng(1).integers(-9, 9, (60, 4096, 12)).astype(np.int8)  # packs into 1.6 MB
+    code15(tmp_path / "a.h5", tracings=None, exam_id=np.arange(60))
+    with h5py.File(tmp_path / "a.h5", "a") as file:
+        file.create_dataset("tracings", data=tracings, chunks=tracings.shape, compression="gzip", fletcher32=True)
+        assert file["tracings"].id.get_storage_size() > 1 << 20
+    found = read_file(tmp_path / "a.h5")
+    assert reasons(found) == ["read"] * 60
+    last = next(one for one in found if one.key.endswith("/59"))
+    assert isinstance(last, Recording)
+    assert np.array_equal(last.counts.T, tracings[59])
 
 
 def test_an_array_longer_than_any_ecg_is_refused_before_it_is_read(tmp_path: Path) -> None:
