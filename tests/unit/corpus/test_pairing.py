@@ -50,6 +50,7 @@ def hours(*values: float) -> list[datetime]:
     [
         (Pair(before_h=24, after_h=24), (11.0, -1.0)),
         (Pair(before_h=0, after_h=24), (12.0, 3.0)),
+        (Pair(before_h=0, after_h=3), (12.0, 3.0)),
         (Pair(before_h=24, after_h=24, choose="first"), (10.0, -24.0)),
         (Pair(before_h=24, after_h=24, choose="last"), (12.0, 3.0)),
         (Pair(before_h=24, after_h=24, choose="mean"), (11.0, -22 / 3)),
