@@ -79,7 +79,7 @@ def test_places_without_a_corpus(tmp_path: Path, corpus_path: Path) -> None:
 
 def test_another_schema_version_is_a_question_of_usage(corpus_path: Path, rewrite_manifest) -> None:
     rewrite_manifest(corpus_path, lambda content: content.update(schema_version=99))
-    with pytest.raises(UsageError, match="has schema version 99 and this hemometric reads 1"):
+    with pytest.raises(UsageError, match="has schema version 99 and this hemometric reads 2"):
         open_corpus(corpus_path)
 
 
@@ -112,7 +112,7 @@ def test_the_quarantine_table_has_its_name(corpus_path: Path, rewrite_manifest) 
 
 
 @pytest.mark.parametrize(
-    "text", ["[]", "{}", "", '{"schema_version": 1}', "[" * 100_000, '{"schema_version": 1, "x": 2}']
+    "text", ["[]", "{}", "", '{"schema_version": 2}', "[" * 100_000, '{"schema_version": 2, "x": 2}']
 )
 def test_a_manifest_that_is_none(corpus_path: Path, text: str) -> None:
     (corpus_path / "manifest.json").write_text(text)
