@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
@@ -87,6 +86,8 @@ class _Parquet:
         _check_columns(self._file.schema_arrow, columns)
         groups = [self._file.metadata.row_group(index) for index in range(self._file.metadata.num_row_groups)]
         self.rows = [group.num_rows for group in groups]
+        if min(self.rows, default=0) < 0:
+            raise ReadError("unreadable", "the table is damaged")
         check_num_items(sum(self.rows))
         self.sizes = [_size(group, columns) for group in groups]
 
@@ -145,9 +146,12 @@ def _check_columns(schema: Any, columns: Sequence[str]) -> None:
 
 
 def _size(group: Any, columns: Sequence[str]) -> int:
-    chunks = (group.column(index) for index in range(group.num_columns))
-    sizes = [chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema.split(".")[0] in columns]
-    return math.inf if any(size < 0 for size in sizes) else sum(sizes)  # type: ignore[return-value]
+    """Estimate the bytes of some columns, unpacked: a million equal values are packed into a few, and count as many."""
+    chunks = [group.column(index) for index in range(group.num_columns)]
+    chosen = [chunk for chunk in chunks if chunk.path_in_schema.split(".")[0] in columns]
+    if any(min(chunk.total_uncompressed_size, chunk.num_values) < 0 for chunk in chosen):
+        raise ReadError("unreadable", "the table is damaged")
+    return sum(max(chunk.total_uncompressed_size, 4 * chunk.num_values) for chunk in chosen)
 
 
 def _too_large(what: str, option: str) -> str:

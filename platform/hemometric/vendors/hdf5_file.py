@@ -150,7 +150,10 @@ class Samples:
             if chunk not in self._sound:
                 _check_chunk(self._dataset, chunk)
                 self._sound.add(chunk)
-        values: npt.NDArray[Any] = np.asarray(self._dataset[index])
+        try:
+            values: npt.NDArray[Any] = np.asarray(self._dataset[index])
+        except OSError:  # of one ECG: the others may be sound
+            raise ReadError("unreadable", "the samples are damaged") from None
         return values
 
 

@@ -5,7 +5,7 @@ Another layout is one more `Hdf5Layout` in `LAYOUTS`, or in the config field ``f
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +34,10 @@ class Hdf5Layout(ArrayLayout):
     id: str | None = None
     patient: str | None = None
 
-    def needs(self) -> tuple[str, ...]:
-        """Name the datasets that a file of this layout has."""
-        return tuple(path for path in (self.signal, self.id, self.patient) if path is not None)
+    def fits(self, root: Any) -> bool:
+        """Whether a file has the datasets of this layout."""
+        needed = (path for path in (self.signal, self.id, self.patient) if path is not None)
+        return all(is_dataset(member(root, path)) for path in needed)
 
 
 LAYOUTS: tuple[Hdf5Layout, ...] = (
@@ -52,15 +53,20 @@ LAYOUTS: tuple[Hdf5Layout, ...] = (
 
 def hdf5_vendor(own: tuple[Hdf5Layout, ...] = ()) -> Vendor:
     """Give the reader, which tries layouts of one's own before the known ones."""
-    layouts = (*own, *LAYOUTS)
 
     def items(path: Path) -> tuple[str, ...]:
         with opened(path) as root:
-            return _items(root, layouts)
+            return _items(root, _layout(root, own))
 
     def read(path: Path, keys: Mapping[str, str]) -> Iterator[Recording | Rejected]:
         with opened(path) as root:
-            yield from _read(root, layouts, path, keys)
+            layout = _layout(root, own)
+            one = _ml4h_reader(root, path) if layout is None else _array_reader(root, layout)
+            for item, key in keys.items():
+                try:
+                    yield one(item, key)
+                except ReadError as error:
+                    yield Rejected(key, error.reason, error.detail)
 
     return Vendor(name=NAME, suffixes=(".h5", ".hdf5", ".hd5"), sniff=_sniff, read=read, items=items)
 
@@ -69,11 +75,22 @@ def _sniff(path: Path, head: bytes) -> bool:  # noqa: ARG001 - one shape for all
     return is_hdf5(head)
 
 
-def _items(root: Any, layouts: tuple[Hdf5Layout, ...]) -> tuple[str, ...]:
-    group = hdf5_ml4h.ecg_group(root)
-    if group is not None:
-        return hdf5_ml4h.items(group)
-    layout = _layout(root, layouts)
+def _layout(root: Any, own: tuple[Hdf5Layout, ...]) -> Hdf5Layout | None:
+    """Find the layout of a file; None for that of ml4h, which is no array."""
+    for layout in own:
+        if layout.fits(root):
+            return layout
+    if hdf5_ml4h.ecg_group(root) is not None:
+        return None
+    for layout in LAYOUTS:
+        if layout.fits(root):
+            return layout
+    raise ReadError("unsupported", "the HDF5 file has no known layout; tell its own in the config field formats.hdf5")
+
+
+def _items(root: Any, layout: Hdf5Layout | None) -> tuple[str, ...]:
+    if layout is None:
+        return hdf5_ml4h.items(hdf5_ml4h.ecg_group(root))
     num_ecgs = layout.num_ecgs(checked(member(root, layout.signal)).shape)
     if num_ecgs is None:
         return ("",)
@@ -82,36 +99,23 @@ def _items(root: Any, layouts: tuple[Hdf5Layout, ...]) -> tuple[str, ...]:
     return named_items(list(_column(root, layout.id, num_ecgs)))
 
 
-def _read(
-    root: Any, layouts: tuple[Hdf5Layout, ...], path: Path, keys: Mapping[str, str]
-) -> Iterator[Recording | Rejected]:
+def _ml4h_reader(root: Any, path: Path) -> Callable[[str, str], Recording]:
     group = hdf5_ml4h.ecg_group(root)
-    if group is not None:
-        for item, key in keys.items():
-            try:
-                yield hdf5_ml4h.read_item(group, item, path=path, key=key, source_format=NAME)
-            except ReadError as error:
-                yield Rejected(key, error.reason, error.detail)
-        return
-    layout = _layout(root, layouts)
-    place = {item: index for index, item in enumerate(_items(root, layouts))}
+    return lambda item, key: hdf5_ml4h.read_item(group, item, path=path, key=key, source_format=NAME)
+
+
+def _array_reader(root: Any, layout: Hdf5Layout) -> Callable[[str, str], Recording]:
+    place = {item: index for index, item in enumerate(_items(root, layout))}
     signal = Samples(member(root, layout.signal))
     num_ecgs = layout.num_ecgs(signal.shape)
     patients = None if layout.patient is None else _column(root, layout.patient, num_ecgs or 1)
-    for item, key in keys.items():
+
+    def one(item: str, key: str) -> Recording:
         ecg = None if num_ecgs is None else place[item]
         known = Known(patient_id=None if patients is None else text_of(patients[ecg or 0]))
-        try:
-            yield layout.recording(signal.read(layout.index(ecg)), key=key, source_format=NAME, known=known)
-        except ReadError as error:
-            yield Rejected(key, error.reason, error.detail)
+        return layout.recording(signal.read(layout.index(ecg)), key=key, source_format=NAME, known=known)
 
-
-def _layout(root: Any, layouts: tuple[Hdf5Layout, ...]) -> Hdf5Layout:
-    for layout in layouts:
-        if all(is_dataset(member(root, path)) for path in layout.needs()):
-            return layout
-    raise ReadError("unsupported", "the HDF5 file has no known layout; tell its own in the config field formats.hdf5")
+    return one
 
 
 def _column(root: Any, path: str, num_ecgs: int) -> Any:

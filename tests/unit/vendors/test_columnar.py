@@ -212,6 +212,15 @@ def test_a_block_that_is_too_large_is_refused_with_the_remedy(
     assert ("row_group_size" if name == "parquet" else "max_chunksize") in found[0].detail
 
 
+def test_many_equal_values_packed_into_few_bytes_count_as_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "ecgs.parquet"
+    write(path, pa.table({"ecg": pa.array([[0] * 12_000] * 50, pa.list_(pa.int16()))}), rows=50)
+    assert path.stat().st_size < 10_000
+    assert set(reasons(read_file(path, signal="ecg"))) == {"read"}
+    monkeypatch.setattr("hemometric.vendors.columnar_file.MAX_BLOCK_BYTES", 1 << 20)
+    assert set(reasons(read_file(path, signal="ecg"))) == {"too_large"}
+
+
 @every_format
 def test_rows_are_given_in_the_order_that_is_asked_for(name: str, tmp_path: Path) -> None:
     path = tmp_path / f"ecgs.{name}"

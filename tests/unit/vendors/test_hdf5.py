@@ -203,6 +203,28 @@ def test_a_layout_of_ones_own(tmp_path: Path) -> None:
     assert reasons(read_file(path)) == ["unsupported"]  # without the layout
 
 
+def test_ones_own_layout_goes_before_the_known_ones(tmp_path: Path) -> None:
+    path = tmp_path / "echonext.hd5"
+    with h5py.File(path, "w") as file:
+        file["ecg/waveform"] = ecgs(1)[0]
+        file["ecg/tabular_features"] = np.zeros(7)
+    layout = Hdf5Layout(signal="ecg/waveform", axes=("sample", "lead"), rate_hz=250, unit="mV")
+    assert reasons(read_file(path, layout)) == ["read"]
+    assert reasons(read_file(path)) == ["no_waveform", "no_waveform"]
+
+
+def test_a_damaged_ecg_leaves_the_others(tmp_path: Path) -> None:
+    path = code15(tmp_path / "a.hdf5", tracings=None)
+    with h5py.File(path, "a") as file:
+        options = {"chunks": (1, 400, 12), "compression": "gzip", "fletcher32": True}
+        tracings = file.create_dataset("tracings", data=ecgs(3).astype(np.float32), **options)
+        damaged = tracings.id.get_chunk_info_by_coord((1, 0, 0)).byte_offset + 50
+    content = bytearray(path.read_bytes())
+    content[damaged] ^= 255
+    path.write_bytes(bytes(content))
+    assert reasons(read_file(path)) == ["unreadable", "read", "read"]  # 1169160, which lies second, comes first
+
+
 def test_without_ids_ecgs_are_named_by_their_place(tmp_path: Path) -> None:
     path = tmp_path / "a.h5"
     with h5py.File(path, "w") as file:
