@@ -148,7 +148,8 @@ def _check_columns(schema: Any, columns: Sequence[str]) -> None:
 def _size(group: Any, columns: Sequence[str]) -> int:
     """Estimate the bytes of some columns, unpacked: a million equal values are packed into a few, and count as many."""
     chunks = [group.column(index) for index in range(group.num_columns)]
-    chosen = [chunk for chunk in chunks if chunk.path_in_schema.split(".")[0] in columns]
+    below = tuple(f"{name}." for name in columns)
+    chosen = [chunk for chunk in chunks if f"{chunk.path_in_schema}.".startswith(below)]
     if any(min(chunk.total_uncompressed_size, chunk.num_values) < 0 for chunk in chosen):
         raise ReadError("unreadable", "the table is damaged")
     return sum(max(chunk.total_uncompressed_size, 4 * chunk.num_values) for chunk in chosen)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -205,11 +206,23 @@ def _read_row(piece: Any, row: int, config: ColumnarConfig, key: str, name: str)
                 patient_id=text_of(cell(config.patient)),
                 age_years=age_of(cell(config.age)),
                 sex=sexes.get((text_of(cell(config.sex)) or "").casefold()),
-                acquired=time_of(cell(config.time)),
+                acquired=None if config.time is None else _time(piece.column(config.time)[row]),
             ),
         )
     except ReadError as error:
         return Rejected(key, error.reason, error.detail)
+
+
+def _time(cell: Any) -> datetime | None:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not pa.types.is_timestamp(cell.type):
+        return time_of(cell.as_py())
+    try:  # nanoseconds have no place in a datetime
+        return time_of(pc.cast(cell, pa.timestamp("us", cell.type.tz), safe=False).as_py())
+    except (KeyError, ValueError):  # a zone that this machine does not know: the clock there cannot be told
+        return None
 
 
 def _samples(cell: Any) -> npt.NDArray[Any]:

@@ -121,6 +121,34 @@ def test_what_is_said_of_each_row(name: str, tmp_path: Path) -> None:
 
 
 @every_format
+@pytest.mark.parametrize(
+    ("kind", "stored", "expected"),
+    [
+        (pa.timestamp("ns"), 1572961079123456789, datetime(2019, 11, 5, 13, 37, 59, 123456)),
+        (pa.timestamp("s", "+05:30"), 1572961079, datetime(2019, 11, 5, 19, 7, 59)),
+        (pa.timestamp("s", "Nowhere/Atall"), 1572961079, None),
+        (pa.string(), "2019-11-05 13:37:59+01:00", datetime(2019, 11, 5, 13, 37, 59)),
+        (pa.string(), "5.11.2019", None),
+        (pa.date32(), 18205, None),
+    ],
+)
+def test_the_wall_clock(
+    name: str, kind: pa.DataType, stored: object, expected: datetime | None, tmp_path: Path
+) -> None:
+    columns = {"I": [[1, 2]], "when": pa.array([stored], kind)}
+    (one,) = read_table(tmp_path, name, columns, leads=("I",), time="when")
+    assert isinstance(one, Recording)
+    assert one.acquired == expected
+    assert expected is None or type(one.acquired) is datetime
+
+
+@every_format
+def test_columns_with_dots_in_their_names(name: str, tmp_path: Path) -> None:
+    (one,) = read_table(tmp_path, name, {"ecg.I": [[1, 2]], "ecg": [3]}, leads=("I",), lead_columns=("ecg.I",))
+    assert isinstance(one, Recording)
+
+
+@every_format
 def test_lead_columns_of_other_names(name: str, tmp_path: Path) -> None:
     columns = {"ch0": [[1, 2]], "ch1": [[3, 4]]}
     (one,) = read_table(tmp_path, name, columns, leads=("V1", "II"), lead_columns=("ch0", "ch1"))
