@@ -25,9 +25,10 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pyarrow as pa
 from filelock import FileLock, Timeout
 
 from hemometric import __version__
@@ -37,9 +38,10 @@ from hemometric.corpus.ingest_config import IngestConfig
 from hemometric.corpus.ledger import Ledger, compare
 from hemometric.corpus.manifest import LINKS, MANIFEST, QUARANTINE, SUCCESS, Manifest, TableEntry
 from hemometric.corpus.metadata import MetadataTable
+from hemometric.corpus.placement import brings_links
 from hemometric.corpus.pseudonyms import Key
 from hemometric.corpus.reader import Corpus, open_corpus
-from hemometric.corpus.schema import SCHEMA_VERSION
+from hemometric.corpus.schema import LINKS_SCHEMA, SCHEMA_VERSION
 from hemometric.corpus.shards import SHARDS
 from hemometric.corpus.split import FoldSplit
 from hemometric.corpus.stamps import Stamp, stamp_all
@@ -64,6 +66,8 @@ class IngestPlan:
         Sources in all, known ones too.
     ledger : Ledger
         Which of them are new, and what they replace.
+    links : pyarrow.Table
+        Pseudonyms of the link file that are one person's; see `schema.LINKS_SCHEMA`.
     base : Corpus or None
         The corpus that lies in the folder and is added to.
     finished : Manifest or None
@@ -75,6 +79,7 @@ class IngestPlan:
     num_found: int
     table: TableEntry
     ledger: Ledger
+    links: pa.Table
     base: Corpus | None = None
     finished: Manifest | None = None
 
@@ -139,20 +144,28 @@ def prepare_ingest(
     table = config.table.build(roots)
     if isinstance(config.split, FoldSplit) and table.rows["fold"].null_count == len(table.rows):
         raise UsageError("split.kind: folds needs a table with folds; name its column as table.fold, or use kind: hash")
+    key = replace(key, rules=config.identity.rules)
     context = IngestContext(out.resolve(), config, key, table.labels, table.kind != "none")
     base = _base(context)
     stamps = stamp_all(sources, vendors)
     ledger = compare(base, sources, stamps, table, key, retry_quarantine=retry_quarantine)
     entry = TableEntry(kind=table.kind, files=table.files, sha256=table.sha256)
-    if base is not None and not ledger.fresh:
+    links = _links(config, key)
+    if base is not None and not ledger.fresh and not brings_links(links, base.links()):
         tidy(out, base.manifest, ledger)
-        return IngestPlan(context, (), len(sources), entry, ledger, base, base.manifest)
+        return IngestPlan(context, (), len(sources), entry, ledger, links, base, base.manifest)
     fresh, of_fresh = [sources[place] for place in ledger.fresh], [stamps[place] for place in ledger.fresh]
     units = tuple(_units(config, table, fresh, of_fresh, key))
     _clear(context, {unit.name for unit in units})
     staged = sum(path.stat().st_size for path in context.staging.glob("*.arrow"))
     need_room(out, max(0, sum(stamp.num_bytes for stamp in of_fresh) - staged), "this ingest")
-    return IngestPlan(context, units, len(sources), entry, ledger, base)
+    return IngestPlan(context, units, len(sources), entry, ledger, links, base)
+
+
+def _links(config: IngestConfig, key: Key) -> pa.Table:
+    pairs = sorted({(key.patient(first), key.patient(second)) for first, second in config.identity.links()})
+    columns = list(zip(*pairs, strict=True)) or [()] * len(LINKS_SCHEMA)
+    return pa.table([pa.array(column, pa.string()) for column in columns], schema=LINKS_SCHEMA)
 
 
 def settled(config: IngestConfig) -> str:

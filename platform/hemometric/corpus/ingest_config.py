@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from hemometric.config import Config
+from hemometric.corpus.identity import Identity
 from hemometric.corpus.measurements import MeasurementTable, labels_of
 from hemometric.corpus.split import HashSplit, SplitConfig
 from hemometric.corpus.tables import AutoTable, TableConfig
@@ -26,6 +27,8 @@ class IngestConfig(Config):
         What one ECG may cost.
     measurements : tuple
         Tables of values with a time, such as a catheter's, that become labels of the ECGs taken near them.
+    identity : Identity
+        Which ids mean one person.
     patients : "given" or "recording_is_patient"
         What to do with a recording for which neither table nor file names a patient: refuse it
         (``missing_patient``), or let it stand for a patient of its own.
@@ -43,6 +46,7 @@ class IngestConfig(Config):
     table: TableConfig = Field(default_factory=AutoTable)
     measurements: tuple[MeasurementTable, ...] = ()
     split: SplitConfig = Field(default_factory=HashSplit)
+    identity: Identity = Field(default_factory=Identity)
     patients: Literal["given", "recording_is_patient"] = "given"
     max_rejected_fraction: float = Field(0.1, ge=0, le=1)
     unit_recordings: int = Field(256, ge=1, le=4096)

@@ -21,7 +21,7 @@ from hemometric.corpus.clocks import TIMESTAMP
 from hemometric.corpus.files import replacing, sha256_of, write_bytes
 from hemometric.corpus.measurements import LongTable, Pair, WideTable
 from hemometric.corpus.metadata_columns import within
-from hemometric.corpus.pseudonyms import Key, normal_patient_id
+from hemometric.corpus.pseudonyms import Key
 from hemometric.corpus.quantities import factor
 from hemometric.corpus.table_files import read_columns
 from hemometric.corpus.typed_columns import ABSENT
@@ -179,7 +179,7 @@ def _patients(
 ) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     """Name each row's patient: both halves of the pseudonym, the shift of its times in µs, and whether it is known."""
     encoded = pc.dictionary_encode(text)
-    ids = [normal_patient_id(patient_id) for patient_id in encoded.dictionary.to_pylist()]
+    ids = [key.rules.normal(patient_id) for patient_id in encoded.dictionary.to_pylist()]
     names = [key.patient(patient_id) for patient_id in ids]
     shifts = [key.date_shift(name) for name in names]
     place = pc.fill_null(encoded.indices, len(ids)).to_numpy(zero_copy_only=False)

@@ -120,6 +120,13 @@ def place(rows: pa.Table, duplicates: Int64, links: pa.Table, split: SplitConfig
     )
 
 
+def brings_links(links: pa.Table, known: pa.Table) -> bool:
+    """Whether links join patients that are not known as one yet."""
+    known_as = dict(zip(known["patient"].to_pylist(), known["known_as"].to_pylist(), strict=True))
+    pairs = zip(links["patient"].to_pylist(), links["known_as"].to_pylist(), strict=True)
+    return any(known_as.get(one, one) != known_as.get(other, other) for one, other in pairs)
+
+
 def _numbered(patients: pa.ChunkedArray, links: pa.Table) -> tuple[list[str], Int64]:
     """Number all pseudonyms in alphabetical order; give the names, and the number of each row's patient."""
     everyone = pa.concat_arrays(

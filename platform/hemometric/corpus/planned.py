@@ -15,7 +15,7 @@ from hemometric.corpus.manifest import ShardEntry
 from hemometric.corpus.placement import ACROSS, DUPLICATE, PLACED_COLUMNS, place
 from hemometric.corpus.reader import Corpus
 from hemometric.corpus.rewrites import Rewrite
-from hemometric.corpus.schema import LINKS_SCHEMA, QUARANTINE_SCHEMA
+from hemometric.corpus.schema import QUARANTINE_SCHEMA
 from hemometric.corpus.shards import SHARDS, ShardPlan, check_rows, cut_shards, staged_rows
 from hemometric.corpus.split import SPLITS, Split
 from hemometric.corpus.units import open_staged, read_note
@@ -81,8 +81,8 @@ def plan_shards(plan: IngestPlan) -> Planned:
     wanted = [table.select(PLACED_COLUMNS.names).cast(PLACED_COLUMNS) for table in (old, staged)]
     rows = pa.concat_tables(wanted).combine_chunks()
     duplicates = np.empty((0, 2), np.int64)
-    known_links = LINKS_SCHEMA.empty_table() if plan.base is None else plan.base.links()
-    placed = place(rows, duplicates, known_links, plan.context.config.split, plan.context.key)
+    links = pa.concat_tables([plan.links, *([] if plan.base is None else [plan.base.links()])])
+    placed = place(rows, duplicates, links, plan.context.config.split, plan.context.key)
 
     where = pa.table({"patient": placed.patient, "split": placed.split, "partition": placed.partition})
     is_kept = pc.is_null(placed.reason)
@@ -109,8 +109,8 @@ def plan_shards(plan: IngestPlan) -> Planned:
 def _check_rejected(plan: IngestPlan, reasons: Counter[str]) -> None:
     num_rejected = reasons.total()
     limit = plan.context.config.max_rejected_fraction
-    is_new = plan.base is None
-    if (num_rejected < plan.num_fresh or not is_new) and num_rejected <= limit * plan.num_fresh:
+    is_added_to = plan.base is not None
+    if (num_rejected < plan.num_fresh or is_added_to) and num_rejected <= limit * plan.num_fresh:
         return
     listed = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
     remedy = "mend the sources, or raise max_rejected_fraction"

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hmac
 import os
 import stat
-import unicodedata
 import uuid
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import platformdirs
 
+from hemometric.corpus.identity import IdRules
 from hemometric.errors import PrivacyError, UsageError
 
 MIN_KEY_BYTES = 32
@@ -33,11 +33,14 @@ class Key:
         The file it lies in.
     created : bool
         Whether `load_or_create_key` has just made that file: then its place must be said.
+    rules : IdRules
+        How ids of patients are spelt before they become names.
     """
 
     secret: bytes = field(repr=False)
     path: Path | None = None
     created: bool = False
+    rules: IdRules = field(default_factory=IdRules)
 
     @property
     def key_id(self) -> str:
@@ -49,8 +52,8 @@ class Key:
         return self._name("recording", source_key, _NAME_DIGITS)
 
     def patient(self, patient_id: str) -> str:
-        """Name a patient: 32 hex digits; spaces around the id and the way its letters are encoded do not matter."""
-        return self._name("patient", normal_patient_id(patient_id), _NAME_DIGITS)
+        """Name a patient: 32 hex digits, the same for all spellings that the rules make alike."""
+        return self._name("patient", self.rules.normal(patient_id), _NAME_DIGITS)
 
     def patient_of(self, source_key: str) -> str:
         """Name the patient of a recording that stands for a patient of its own."""
@@ -75,11 +78,6 @@ class Key:
 
     def _name(self, purpose: str, text: str, num_digits: int) -> str:
         return hmac.digest(self.secret, f"{purpose}\0{text}".encode(), "sha256").hex()[:num_digits]
-
-
-def normal_patient_id(patient_id: str | None) -> str:
-    """Give the id without spaces around it, in Unicode's compatible form; empty when there is none."""
-    return unicodedata.normalize("NFKC", patient_id or "").strip()
 
 
 def default_key_path() -> Path:

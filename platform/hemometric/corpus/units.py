@@ -17,10 +17,11 @@ from typing import Any
 import pyarrow as pa
 
 from hemometric.corpus.files import replacing, sha256_of, write_bytes
+from hemometric.corpus.identity import IdRules
 from hemometric.corpus.ingest_config import IngestConfig
 from hemometric.corpus.labels import Label
 from hemometric.corpus.metadata import NULLED
-from hemometric.corpus.pseudonyms import Key, normal_patient_id
+from hemometric.corpus.pseudonyms import Key
 from hemometric.corpus.schema import row_of, staged_schema
 from hemometric.corpus.split import HashSplit
 from hemometric.corpus.stamps import Stamp, contents_of, facts_of
@@ -32,6 +33,7 @@ from hemometric.vendors.guarded import read_guarded
 from hemometric.waveform import assess
 
 STAGING = "staging"
+_PLAIN = IdRules()
 _NOTE_FIELDS = {"num_sources", "num_accepted", "num_unmatched", "nulled", "rejected", "sha256"}
 
 
@@ -128,6 +130,10 @@ def _row(
 ) -> dict[str, Any] | Rejected:
     config, key = context.config, context.key
     patient_id = _stated(metadata["patient_id"]) or _stated(recording.patient_id)
+    if patient_id and key.rules.with_site:
+        patient_id = f"{metadata['site'] or ''}/{patient_id}"
+    if patient_id and not key.rules.fits(key.rules.normal(patient_id)):
+        return Rejected(source.key, "bad_patient_id", "the patient's id is not as identity.rules.pattern says")
     if patient_id:
         patient = key.patient(patient_id)
     elif config.patients == "recording_is_patient":
@@ -157,7 +163,7 @@ def _row(
 
 def _stated(patient_id: str | None) -> str:
     """Give the id, empty where it only says that there is none: all of these would else be one patient."""
-    stated = normal_patient_id(patient_id)
+    stated = _PLAIN.normal(patient_id)
     return "" if stated in ABSENT else stated
 
 

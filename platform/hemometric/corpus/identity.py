@@ -1,0 +1,104 @@
+"""Which ids mean one person: spellings that rules make alike, and ids that a link file says are the same."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pyarrow as pa
+from pydantic import Field, field_validator
+
+from hemometric.config import PLACEMENT, Config
+from hemometric.corpus.table_files import read_columns
+
+LINK_COLUMNS = ("id", "same_as")
+
+
+class IdRules(Config):
+    """How an id is spelt, before it becomes a pseudonym; the same for files, tables, catheters and the link file.
+
+    Spaces around an id and the way its letters are encoded never matter.
+
+    Attributes
+    ----------
+    remove : str
+        Characters that mean nothing, such as ``"- ."``.
+    case : "keep" or "fold"
+        Whether ``ab1`` and ``AB1`` are two people or one.
+    leading_zeros : "keep" or "strip"
+        Whether ``00123`` and ``123`` are two people or one.
+    pattern : str or None
+        What the whole id must look like after that, as a regular expression; others are refused (``bad_patient_id``).
+    with_site : bool
+        Whether equal numbers of different sites are different people. An id is then ``site/id``: so it stands in
+        the link file and in tables of measurements, and the rules are for what follows the site.
+    """
+
+    remove: str = ""
+    case: Literal["keep", "fold"] = "keep"
+    leading_zeros: Literal["keep", "strip"] = "keep"
+    pattern: str | None = None
+    with_site: bool = False
+
+    @field_validator("pattern")
+    @classmethod
+    def _compiles(cls, pattern: str | None) -> str | None:
+        try:
+            re.compile(pattern or "")
+        except re.error as error:
+            raise ValueError(f"pattern is no regular expression: {error}") from None
+        return pattern
+
+    def normal(self, patient_id: str | None) -> str:
+        """Give the one spelling of an id; empty where there is none."""
+        text = unicodedata.normalize("NFKC", patient_id or "").strip()
+        if not self.with_site:
+            return self._spelt(text)
+        site, _, own = text.partition("/")
+        spelt = self._spelt(own)
+        return f"{site.strip()}/{spelt}" if spelt else ""
+
+    def fits(self, normal: str) -> bool:
+        """Whether the one spelling of an id looks as it must."""
+        own = normal.partition("/")[2] if self.with_site else normal
+        return self.pattern is None or re.fullmatch(self.pattern, own) is not None
+
+    def _spelt(self, text: str) -> str:
+        for character in self.remove:
+            text = text.replace(character, "")
+        text = text.strip()
+        if self.case == "fold":
+            text = text.casefold()
+        return (text.lstrip("0") or "0") if self.leading_zeros == "strip" and text else text
+
+
+class Identity(Config):
+    """Who is one person.
+
+    Attributes
+    ----------
+    rules : IdRules
+    same : Path or None
+        A link file: CSV or Parquet with the columns ``id`` and ``same_as``, a row for each two ids of one person. It
+        may grow: a link found later moves nobody (see `placement`).
+    """
+
+    rules: IdRules = Field(default_factory=IdRules)
+    same: Annotated[Path | None, PLACEMENT] = None
+
+    def links(self) -> list[tuple[str, str]]:
+        """Read the link file: pairs of ids as they are written there; rows that lack one say nothing.
+
+        Raises
+        ------
+        UsageError
+            It is missing or damaged, or lacks a column.
+        """
+        if self.same is None:
+            return []
+        table = read_columns(self.same, LINK_COLUMNS)
+        columns: list[pa.Array] = [table.text(name) for name in LINK_COLUMNS]
+        pairs = zip(*(column.to_pylist() for column in columns), strict=True)
+        return [(first, second) for first, second in pairs if first and second]

@@ -1,0 +1,126 @@
+"""Ids that are spelt in several ways, or differ by site, are one person where the rules and the link file say so."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from hemometric.corpus import ColumnsTable, IngestConfig, Key, LabelSpec, open_corpus, verify
+from hemometric.corpus.identity import Identity, IdRules
+from hemometric.errors import DataRejectedError, UsageError
+
+
+@pytest.mark.parametrize(
+    ("rules", "spellings"),
+    [
+        (IdRules(), ["123", " 123 ", "123\u00a0", "\uff11\uff12\uff13"]),
+        (IdRules(leading_zeros="strip"), ["00123", "123 ", "0123"]),
+        (IdRules(remove="-. ", case="fold"), ["AB-12.3", "ab123", "a b 12 3"]),
+        (IdRules(with_site=True, leading_zeros="strip"), ["north/0012", " north / 12", "north/012 "]),
+    ],
+)
+def test_spellings_of_one_person(rules: IdRules, spellings: list[str]) -> None:
+    key = Key(b"k" * 32, rules=rules)
+    assert len({key.patient(spelling) for spelling in spellings}) == 1
+    assert Key(b"k" * 32).patient(spellings[0]) == Key(b"k" * 32).patient(spellings[0] + " ")
+
+
+def test_what_the_rules_keep_apart() -> None:
+    assert IdRules().normal("00123") != IdRules().normal("123")
+    assert IdRules().normal("ab") != IdRules().normal("AB")
+    assert IdRules(leading_zeros="strip").normal("000") == "0"
+    assert IdRules(with_site=True).normal("a/1") != IdRules(with_site=True).normal("b/1")
+    assert IdRules(with_site=True).normal("a/ ") == IdRules(remove="-").normal("--") == IdRules().normal(None) == ""
+    with pytest.raises(ValidationError, match="no regular expression"):
+        IdRules(pattern="(")
+
+
+@pytest.fixture
+def archive(tmp_path: Path, write_record) -> Path:
+    """Eight recordings of four ids at two sites, and what the table says of them."""
+    lines = ["record,mrn,site"]
+    for number, (patient, site) in enumerate(
+        [("0007", "n"), ("7", "n"), ("8", "n"), ("x-9", "n"), ("7", "s"), ("8", "s"), ("?", "s"), ("11", "s")]
+    ):
+        write_record(tmp_path / "archive", f"r{number}", seed=number)
+        lines.append(f"r{number},{patient},{site}")
+    (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
+    return tmp_path / "archive"
+
+
+def config_for(archive: Path, identity: Identity, **fields: object) -> IngestConfig:
+    table = ColumnsTable(path=archive.parent / "labels.csv", record="record", patient="mrn", site="site")
+    return IngestConfig(**{"table": table, "identity": identity, "max_rejected_fraction": 0.2, **fields})  # type: ignore[arg-type]
+
+
+def patients(out: Path, key: Key) -> list[str | None]:
+    rows = open_corpus(out).table(columns=["recording_id", "patient"]).to_pylist()
+    found = {row["recording_id"]: row["patient"] for row in rows}
+    return [found.get(key.recording_id(f"archive/r{number}")) for number in range(8)]
+
+
+def test_rules_in_an_ingest(archive: Path, tmp_path: Path, ingest, key: Key) -> None:
+    rules = IdRules(leading_zeros="strip", pattern=r"\d+", remove="x-")
+    manifest = ingest(config_for(archive, Identity(rules=rules)), [archive], tmp_path / "out", key)
+    assert manifest.counts.rejected == {"bad_patient_id": 1}
+    one, same, eight, nine, seven, again, refused, eleven = patients(tmp_path / "out", key)
+    assert one == same == seven
+    assert eight == again
+    assert refused is None
+    assert len({one, eight, nine, eleven}) == 4
+    strict = config_for(archive, Identity(rules=rules), max_rejected_fraction=0)
+    with pytest.raises(DataRejectedError, match="bad_patient_id 1"):
+        ingest(strict, [archive], tmp_path / "strict", key)
+
+
+def test_numbers_of_two_sites_are_two_people(archive: Path, tmp_path: Path, ingest, key: Key) -> None:
+    rules = IdRules(leading_zeros="strip", with_site=True)
+    ingest(config_for(archive, Identity(rules=rules)), [archive], tmp_path / "out", key)
+    found = patients(tmp_path / "out", key)
+    assert found[0] == found[1] != found[4]
+    assert found[2] != found[5]
+
+
+def test_a_link_file_joins_and_one_that_grows_moves_nobody(archive: Path, tmp_path: Path, ingest, key: Key) -> None:
+    links = tmp_path / "links.csv"
+    links.write_text("id,same_as\n0007,7\n")
+    identity = Identity(same=links)
+    first = ingest(config_for(archive, identity), [archive], tmp_path / "out", key)
+    found = patients(tmp_path / "out", key)
+    assert found[0] == found[1] == found[4]
+    assert ingest(config_for(archive, identity), [archive], tmp_path / "out", key) == first, "nothing new"
+    corpus = open_corpus(tmp_path / "out")
+    splits = {row["patient"]: row["split"] for row in corpus.table(columns=["patient", "split"]).to_pylist()}
+    links.write_text("id,same_as\n0007,7\n7,8\n8,x-9\n9999,\n")
+    second = ingest(config_for(archive, identity), [archive], tmp_path / "out", key)
+    assert second == verify(tmp_path / "out")
+    assert second.num_ingests == 2
+    strictest = max((splits[name] for name in set(found[:4]) if name), key=("train", "validation", "test").index)
+    rows = open_corpus(tmp_path / "out").table(columns=["patient", "split"]).to_pylist()
+    assert {(row["patient"], row["split"]) for row in rows} == {
+        (name, split) for name, split in splits.items() if split == strictest or name not in set(found[:6])
+    }
+    lost = sum(name in set(found[:6]) and splits[name] != strictest for name in found if name)
+    assert second.counts.rejected == ({"linked_across_splits": lost} if lost else {})
+    assert ingest(config_for(archive, identity), [archive], tmp_path / "out", key) == second
+
+
+def test_a_link_file_that_is_none_is_said(archive: Path, tmp_path: Path, ingest, key: Key) -> None:
+    with pytest.raises(UsageError, match="does not exist"):
+        ingest(config_for(archive, Identity(same=tmp_path / "no.csv")), [archive], tmp_path / "out", key)
+    (tmp_path / "links.csv").write_text("id,sameas\n1,2\n")
+    with pytest.raises(UsageError, match="did you mean 'sameas'"):
+        ingest(config_for(archive, Identity(same=tmp_path / "links.csv")), [archive], tmp_path / "out", key)
+
+
+def test_labels_follow_their_recording_and_not_its_patient(archive: Path, tmp_path: Path, ingest, key: Key) -> None:
+    lines = (archive.parent / "labels.csv").read_text().splitlines()
+    (archive.parent / "labels.csv").write_text("\n".join(f"{line},{n or 'wedge'}" for n, line in enumerate(lines)))
+    table = ColumnsTable(
+        path=archive.parent / "labels.csv", record="record", patient="mrn", labels={"w": LabelSpec(column="wedge")}
+    )
+    ingest(IngestConfig(table=table, identity=Identity(rules=IdRules(case="fold"))), [archive], tmp_path / "out", key)
+    rows = open_corpus(tmp_path / "out").table(columns=["recording_id", "label.w"]).to_pylist()
+    assert {row["recording_id"]: row["label.w"] for row in rows} == {
+        key.recording_id(f"archive/r{number}"): number + 1 for number in range(8)
+    }
