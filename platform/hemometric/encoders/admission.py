@@ -17,13 +17,13 @@ LISTED = 5
 
 
 def gates_of(preparation: Preparation, quality: QualityConfig | None) -> QualityConfig:
-    """Fit the gates to what a model reads: its own leads are required, and no others.
+    """Fit the gates to what a model reads: the leads that it cannot do without are required.
 
     Without `quality`, the defaults hold, but half of what the model reads is never too short.
     """
     if quality is None:
         quality = QualityConfig(min_duration_s=_enough_s(preparation, QualityConfig()))
-    return quality.model_copy(update={"required_leads": preparation.leads})
+    return quality.model_copy(update={"required_leads": preparation.required_leads})
 
 
 def admit(recording: Recording, preparation: Preparation, gates: QualityConfig) -> Float32 | Rejected:
