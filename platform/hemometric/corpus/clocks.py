@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 ISO = "iso"
 TIMESTAMP = pa.timestamp("us")
+_FIRST_S, _END_S = -5_364_662_400, 253_402_300_800  # 1800 and 10000: no ECG is older, and no calendar goes further
 
 
 class MixedClocks(ValueError):  # noqa: N818 - said to the user as a sentence
@@ -30,7 +31,7 @@ def check_clock(time_format: str, time_zone: str | None) -> None:
 
 
 def wall_clock(column: pa.Array, time_format: str = ISO, time_zone: str | None = None) -> tuple[pa.Array, pa.Array]:
-    """Give times without a zone, timestamp[us], null elsewhere; and where a value stood that is no time.
+    """Give times without a zone, timestamp[us], null elsewhere; and where a value stood that is no time since 1800.
 
     A time without a zone is taken as it is: it stands for the wall clock of the place. One with a zone is converted to
     the wall clock of `time_zone`; within the hour that a clock is put back, two moments then read the same.
@@ -52,21 +53,32 @@ def wall_clock(column: pa.Array, time_format: str = ISO, time_zone: str | None =
     """
     kind = column.type
     if pa.types.is_null(kind):
-        return pa.nulls(len(column), TIMESTAMP), pa.array([False] * len(column), pa.bool_())
-    if pa.types.is_timestamp(kind):
-        if kind.tz is not None:
-            column = pc.local_timestamp(pc.cast(column, pa.timestamp("us", _needed(time_zone)), safe=False))
-        return pc.cast(column, TIMESTAMP, safe=False), pa.array([False] * len(column), pa.bool_())
-    if pa.types.is_date(kind):
+        times = pa.nulls(len(column), TIMESTAMP)
+    elif pa.types.is_timestamp(kind) and kind.tz is not None:
+        times = pc.cast(_within_calendars(column), pa.timestamp("us", _needed(time_zone)), safe=False)
+        times = _within_calendars(pc.local_timestamp(times))
+    elif pa.types.is_timestamp(kind):
+        times = pc.cast(_within_calendars(column), TIMESTAMP, safe=False)
+    elif pa.types.is_date(kind):
         if time_format != "%Y-%m-%d":
             raise TypeError("a date without a time of day; time_format: '%Y-%m-%d' reads it as midnight")
-        return pc.cast(column, TIMESTAMP), pa.array([False] * len(column), pa.bool_())
-    if not pa.types.is_string(kind):
+        times = pc.cast(_within_calendars(pc.cast(column, pa.timestamp("s"))), TIMESTAMP)
+    elif pa.types.is_string(kind):
+        times = _within_calendars(_from_text(column, _reader(time_format), time_zone))
+    else:
         raise TypeError("times are text or timestamps")
-    return _from_text(column, _reader(time_format), time_zone)
+    return times, pc.and_(pc.is_valid(column), pc.is_null(times))
 
 
-def _from_text(column: pa.Array, read: Callable[[str], datetime], time_zone: str | None) -> tuple[pa.Array, pa.Array]:
+def _within_calendars(times: pa.Array) -> pa.Array:
+    """Give timestamps of any resolution, null where they lie before 1800 or beyond the year 9999."""
+    per_second = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[times.type.unit]
+    ticks = pc.cast(times, pa.int64())
+    low, high = _FIRST_S * per_second, min(_END_S * per_second, 2**63 - 1)
+    return pc.if_else(pc.and_(pc.greater_equal(ticks, low), pc.less(ticks, high)), times, None)
+
+
+def _from_text(column: pa.Array, read: Callable[[str], datetime], time_zone: str | None) -> pa.Array:
     found: list[datetime | None] = []
     zone: ZoneInfo | None = None
     num_aware = num_naive = 0
@@ -90,8 +102,7 @@ def _from_text(column: pa.Array, read: Callable[[str], datetime], time_zone: str
             f"{num_aware} times carry a time zone and {num_naive} carry none, so that they cannot be compared; "
             "write all of them alike"
         )
-    times = pa.array(found, TIMESTAMP)
-    return times, pc.and_(pc.is_valid(column), pc.is_null(times))
+    return pa.array(found, TIMESTAMP)
 
 
 def _reader(time_format: str) -> Callable[[str], datetime]:

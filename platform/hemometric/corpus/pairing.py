@@ -42,7 +42,7 @@ class Paired:
 
 
 class Pairing:
-    """Measurements, opened for looking up.
+    """Measurements, opened for looking up; `names` are their labels.
 
     Looking up is a binary search in mapped memory: a worker holds the pages that it touches, whatever the file's size.
 
@@ -53,7 +53,7 @@ class Pairing:
     """
 
     def __init__(self, measured: Measured) -> None:
-        self._names = measured.names
+        self.names = measured.names
         self._pairs = measured.pairs
         try:
             with pa.memory_map(str(measured.path)) as file:
@@ -82,7 +82,7 @@ class Pairing:
         columns: dict[str, Value] = {}
         outcomes: dict[str, Outcome] = {}
         of_patient = None if acquired is None else self._of_patient(patient)
-        for number, (name, pair) in enumerate(zip(self._names, self._pairs, strict=True)):
+        for number, (name, pair) in enumerate(zip(self.names, self._pairs, strict=True)):
             value: Value = None
             delta_h: Value = None
             outcome: Outcome = "no_time"

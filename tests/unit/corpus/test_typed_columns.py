@@ -31,6 +31,7 @@ ODD: dict[str, pa.Array] = {
     "string": pa.Array.from_buffers(pa.string(), 2, pa.array([b"\xff\xfe", b"a"]).buffers()),
     "list of struct": pa.array([[{"a": 1}], []]),
 }
+LABELS = ("number", "codes", "likelihoods", "yes or no")
 
 
 def parquet(folder: Path, **columns: Any) -> Path:
@@ -42,15 +43,25 @@ def table_of(path: Path, field: Any, column: str = "x") -> Any:
     given: dict[str, Any] = {field: column}
     if field in ("number", "codes"):
         given = {"labels": {"x": LabelSpec(column=column, kind=field)}}
+    elif field == "likelihoods":
+        given = {"labels": {"x": LabelSpec(column=column, kind="codes", likelihoods=True)}}
+    elif field == "yes or no":
+        given = {"labels": {"x": LabelSpec(columns=(column,), kind="codes")}}
     return ColumnsTable(path=path, **({"record": "record"} | given)).build([])
 
 
-@pytest.mark.parametrize("field", ["record", "patient", "age", "sex", "site", "fold", "number", "codes"])
+@pytest.mark.parametrize("field", ["record", "patient", "age", "sex", "site", "fold", "acquired", *LABELS])
 @pytest.mark.parametrize("kind", ODD)
 def test_types_that_cannot_be_meant_are_one_sentence(tmp_path: Path, kind: str, field: str) -> None:
     path = parquet(tmp_path, x=ODD[kind])
     if (kind, field) == ("list", "codes"):
         assert table_of(path, field).rows["label.x"].to_pylist() == [["a"], ["b"]]
+        return
+    if (kind, field) == ("map", "likelihoods"):
+        assert table_of(path, field).rows["label.x"].to_pylist() == [["a"], []]
+        return
+    if (kind, field) == ("timestamp", "acquired"):
+        assert table_of(path, field).rows["acquired"].null_count == 0
         return
     with pytest.raises(UsageError) as caught:
         table_of(path, field)
