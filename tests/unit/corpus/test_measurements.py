@@ -7,6 +7,7 @@ import datetime
 import gzip
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from hemometric.corpus import Key
+from hemometric.corpus.identity import IdRules
 from hemometric.corpus.measured_rows import FATES, clean, hash_of, stage_measurements
 from hemometric.corpus.measurements import ColumnLabel, ItemLabel, LongTable, Pair, WideTable, labels_of
 from hemometric.corpus.pairing import Pairing
@@ -176,6 +178,18 @@ def test_the_staged_file_holds_no_id_and_no_date_and_is_made_once(tmp_path: Path
     assert measured.path.read_bytes() == content
     other = long_table(write_long(tmp_path / "o.csv", [*rows, *rows]))
     assert stage_measurements([other], tmp_path / "staging", key).path != measured.path
+
+
+def test_rules_of_ids_hold_for_the_catheter_too(tmp_path: Path, key: Key) -> None:
+    table = long_table(write_long(tmp_path / "t.csv", [("00-123", NOON, "223771", "12", "mmHg")]))
+    ruled = replace(key, rules=IdRules(remove="-", leading_zeros="strip"))
+    noon = datetime.datetime.fromisoformat(NOON)
+    for of_key, expected in ((key, None), (ruled, 12.0)):
+        measured = stage_measurements([table], tmp_path / "staging", of_key)
+        patient = of_key.patient("123")
+        found = Pairing(measured).paired(patient, noon + of_key.date_shift(patient))
+        assert found.columns["label.mpcwp_mmhg"] == expected
+    assert len(list((tmp_path / "staging").glob("*.arrow"))) == 2
 
 
 def test_a_moved_table_is_the_same_and_a_missing_one_is_one_sentence(tmp_path: Path, key: Key) -> None:
