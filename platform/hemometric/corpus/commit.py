@@ -99,7 +99,7 @@ def _labels(plan: IngestPlan, planned: Planned) -> dict[str, int]:
     present = dict.fromkeys((label.name for label in labels), 0)
     if not labels:
         return present
-    refused = pc.unique(planned.rejected["recording_id"])
+    refused = pa.array(sorted(planned.left_out), pa.string())
     columns = ["recording_id", *(label.column for label in labels)]
     tables = [open_staged(plan.context.staging, name, columns) for name in plan.unit_names]
     tables = [table.filter(pc.invert(pc.is_in(table["recording_id"], refused))) for table in tables]

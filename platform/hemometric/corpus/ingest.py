@@ -33,9 +33,10 @@ from filelock import FileLock, Timeout
 
 from hemometric import __version__
 from hemometric.config import fingerprint
+from hemometric.corpus.crosswalk import KeyedNames, Names, crosswalk_of
 from hemometric.corpus.files import make_folder, need_room, remove_temporaries
 from hemometric.corpus.ingest_config import IngestConfig
-from hemometric.corpus.ledger import Ledger, compare
+from hemometric.corpus.ledger import Ledger, compare, links_of
 from hemometric.corpus.manifest import LINKS, MANIFEST, QUARANTINE, SUCCESS, Manifest, TableEntry
 from hemometric.corpus.metadata import MetadataTable
 from hemometric.corpus.placement import brings_links
@@ -66,8 +67,10 @@ class IngestPlan:
         Sources in all, known ones too.
     ledger : Ledger
         Which of them are new, and what they replace.
+    names : Names
+        How the names of patients and recordings appear in the corpus.
     links : pyarrow.Table
-        Pseudonyms of the link file that are one person's; see `schema.LINKS_SCHEMA`.
+        Keyed pseudonyms of the link file that are one person's; see `schema.LINKS_SCHEMA`.
     base : Corpus or None
         The corpus that lies in the folder and is added to.
     finished : Manifest or None
@@ -79,6 +82,7 @@ class IngestPlan:
     num_found: int
     table: TableEntry
     ledger: Ledger
+    names: Names
     links: pa.Table
     base: Corpus | None = None
     finished: Manifest | None = None
@@ -148,18 +152,19 @@ def prepare_ingest(
     context = IngestContext(out.resolve(), config, key, table.labels, table.kind != "none")
     base = _base(context)
     stamps = stamp_all(sources, vendors)
-    ledger = compare(base, sources, stamps, table, key, retry_quarantine=retry_quarantine)
+    names = crosswalk_of(key) if config.pseudonyms == "random" else KeyedNames()
+    ledger = compare(base, sources, stamps, table, key, names, retry_quarantine=retry_quarantine)
     entry = TableEntry(kind=table.kind, files=table.files, sha256=table.sha256)
     links = _links(config, key)
-    if base is not None and not ledger.fresh and not brings_links(links, base.links()):
+    if base is not None and not ledger.fresh and not brings_links(links, links_of(base, names)):
         tidy(out, base.manifest, ledger)
-        return IngestPlan(context, (), len(sources), entry, ledger, links, base, base.manifest)
+        return IngestPlan(context, (), len(sources), entry, ledger, names, links, base, base.manifest)
     fresh, of_fresh = [sources[place] for place in ledger.fresh], [stamps[place] for place in ledger.fresh]
     units = tuple(_units(config, table, fresh, of_fresh, key))
     _clear(context, {unit.name for unit in units})
     staged = sum(path.stat().st_size for path in context.staging.glob("*.arrow"))
     need_room(out, max(0, sum(stamp.num_bytes for stamp in of_fresh) - staged), "this ingest")
-    return IngestPlan(context, units, len(sources), entry, ledger, links, base)
+    return IngestPlan(context, units, len(sources), entry, ledger, names, links, base)
 
 
 def _links(config: IngestConfig, key: Key) -> pa.Table:

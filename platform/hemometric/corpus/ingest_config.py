@@ -29,6 +29,9 @@ class IngestConfig(Config):
         Tables of values with a time, such as a catheter's, that become labels of the ECGs taken near them.
     identity : Identity
         Which ids mean one person.
+    pseudonyms : "keyed" or "random"
+        Whether the corpus shows names that follow from the ids by the key, or random codes that are kept in a file
+        beside the key. Hashes of bytes and of table rows are keyed in both.
     patients : "given" or "recording_is_patient"
         What to do with a recording for which neither table nor file names a patient: refuse it
         (``missing_patient``), or let it stand for a patient of its own.
@@ -47,6 +50,7 @@ class IngestConfig(Config):
     measurements: tuple[MeasurementTable, ...] = ()
     split: SplitConfig = Field(default_factory=HashSplit)
     identity: Identity = Field(default_factory=Identity)
+    pseudonyms: Literal["keyed", "random"] = "keyed"
     patients: Literal["given", "recording_is_patient"] = "given"
     max_rejected_fraction: float = Field(0.1, ge=0, le=1)
     unit_recordings: int = Field(256, ge=1, le=4096)

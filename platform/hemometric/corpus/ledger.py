@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hemometric.corpus.crosswalk import Names
 from hemometric.corpus.files import replacing
 from hemometric.corpus.metadata import MetadataTable
 from hemometric.corpus.pseudonyms import Key
@@ -54,6 +55,7 @@ def compare(
     stamps: Sequence[Stamp],
     table: MetadataTable,
     key: Key,
+    names: Names,
     *,
     retry_quarantine: bool,
 ) -> Ledger:
@@ -67,8 +69,8 @@ def compare(
     found = pa.table([pa.array(ids, pa.string()), pa.array(seen, pa.string())], schema=_STAMPS_SCHEMA)
     if corpus is None:
         return Ledger(tuple(range(len(ids))), frozenset(), frozenset(), found)
-    accepted = _known(corpus.table(columns=["recording_id", "content", "facts"]))
-    refused = _known(corpus.quarantine())
+    accepted = _known(with_keyed(corpus.table(columns=["recording_id", "content", "facts"]), names))
+    refused = _known(with_keyed(corpus.quarantine(), names))
     kept = _read_stamps(corpus.path)
     facts = _facts(corpus, sources, table, key)
     fresh, replaced, released = [], set(), set()
@@ -86,6 +88,30 @@ def compare(
         elif name in refused:
             released.add(name)
     return Ledger(tuple(fresh), frozenset(replaced), frozenset(released), found)
+
+
+def with_keyed(table: pa.Table, names: Names) -> pa.Table:
+    """Put the keyed names in place of those that a corpus shows."""
+    return _renamed(table, names.keyed)
+
+
+def with_published(table: pa.Table, names: Names) -> pa.Table:
+    """Put the names that a corpus shows in place of the keyed ones."""
+    return _renamed(table, names.published)
+
+
+def links_of(corpus: Corpus, names: Names) -> pa.Table:
+    """Read which keyed patients go under another's name."""
+    return with_keyed(corpus.links(), names)
+
+
+def _renamed(table: pa.Table, rename: Callable[[pa.Array], pa.Array]) -> pa.Table:
+    for name in ("recording_id", "patient", "known_as"):
+        if name in table.column_names:
+            place = table.column_names.index(name)
+            renamed = rename(table[name].combine_chunks())
+            table = table.set_column(place, table.schema.field(name), renamed)
+    return table
 
 
 def _known(table: pa.Table) -> dict[str, tuple[str, str]]:

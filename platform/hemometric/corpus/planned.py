@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hemometric.corpus.ingest import IngestPlan
+from hemometric.corpus.ledger import links_of, with_keyed, with_published
 from hemometric.corpus.manifest import ShardEntry
 from hemometric.corpus.placement import ACROSS, DUPLICATE, PLACED_COLUMNS, place
 from hemometric.corpus.reader import Corpus
@@ -43,11 +44,13 @@ class Planned:
     rows : pyarrow.Table
         ``patient``, ``split`` and ``partition`` of every recording that will be there, old and new.
     rejected : pyarrow.Table
-        The whole quarantine that will be there.
+        The whole quarantine that will be there; names here, in `links` and in the shards are those that it shows.
     links : pyarrow.Table
         See `placement.Placement`.
+    left_out : frozenset of str
+        Staged recordings that go nowhere, by their keyed names.
     dropped : frozenset of str
-        Recordings that leave the corpus.
+        Recordings that leave the corpus, by the names that it shows.
     """
 
     shards: tuple[ShardPlan, ...]
@@ -56,6 +59,7 @@ class Planned:
     rows: pa.Table
     rejected: pa.Table
     links: pa.Table
+    left_out: frozenset[str]
     dropped: frozenset[str]
 
 
@@ -81,29 +85,44 @@ def plan_shards(plan: IngestPlan) -> Planned:
     wanted = [table.select(PLACED_COLUMNS.names).cast(PLACED_COLUMNS) for table in (old, staged)]
     rows = pa.concat_tables(wanted).combine_chunks()
     duplicates = np.empty((0, 2), np.int64)
-    links = pa.concat_tables([plan.links, *([] if plan.base is None else [plan.base.links()])])
+    links = pa.concat_tables([plan.links, *([] if plan.base is None else [links_of(plan.base, plan.names)])])
     placed = place(rows, duplicates, links, plan.context.config.split, plan.context.key)
 
     where = pa.table({"patient": placed.patient, "split": placed.split, "partition": placed.partition})
     is_kept = pc.is_null(placed.reason)
     mine = slice(len(old), len(rows))
-    new = staged.drop_columns(["patient", "split"])
+    days = _shift_days(plan, staged["patient"], where["patient"][mine])
+    new = staged.drop_columns(["patient", "split"]).append_column("shift_days", days)
     for name in where.column_names:
         new = new.append_column(name, where[name][mine])
     kept = new.filter(is_kept[mine])
     numbers = _next_numbers(plan.base)
     left_out = _left_out(pa.concat_tables([old.select(_NAMED.names), _contents(plan)]), placed.reason)
     dropped = frozenset(left_out["recording_id"].to_pylist()) & frozenset(old["recording_id"].to_pylist())
-    rewrites, untouched = _rewrites(plan.base, dropped | plan.ledger.replaced, numbers)
+    leaving = pa.array(sorted(dropped | plan.ledger.replaced), pa.string())
+    published = frozenset(plan.names.published(leaving).to_pylist())
+    rewrites, untouched = _rewrites(plan.base, published, numbers)
     return Planned(
-        shards=tuple(cut_shards(kept, plan.unit_names, plan.context.config.shard_bytes, numbers)),
+        shards=tuple(
+            cut_shards(with_published(kept, plan.names), plan.unit_names, plan.context.config.shard_bytes, numbers)
+        ),
         rewrites=rewrites,
         untouched=untouched,
         rows=where.filter(is_kept),
-        rejected=_rejected(plan, refused, left_out),
-        links=placed.links,
-        dropped=dropped | plan.ledger.replaced,
+        rejected=with_published(_rejected(plan, refused, left_out), plan.names),
+        links=with_published(placed.links, plan.names),
+        left_out=frozenset(left_out["recording_id"].to_pylist()),
+        dropped=published,
     )
+
+
+def _shift_days(plan: IngestPlan, own: pa.ChunkedArray, patient: pa.ChunkedArray) -> pa.Array:
+    """Count the days by which times go on where a patient goes under another name: one patient has one shift."""
+    shift = plan.context.key.date_shift
+    days = np.zeros(len(own), np.int64)
+    for row in np.flatnonzero(pc.not_equal(own, patient).to_numpy()):
+        days[row] = (shift(patient[row].as_py()) - shift(own[row].as_py())).days
+    return pa.array(days)
 
 
 def _check_rejected(plan: IngestPlan, reasons: Counter[str]) -> None:
@@ -128,7 +147,7 @@ def _old_rows(plan: IngestPlan) -> pa.Table:
     empty = pa.unify_schemas([PLACED_COLUMNS, _NAMED]).empty_table()
     if plan.base is None:
         return empty
-    table = plan.base.table(columns=columns)
+    table = with_keyed(plan.base.table(columns=columns), plan.names)
     table = table.append_column("num_leads", pc.list_value_length(table["leads"])).drop_columns(["leads"])
     table = table.append_column("is_old", pa.array(np.ones(len(table), dtype=bool)))
     replaced = pa.array(sorted(plan.ledger.replaced), pa.string())
@@ -154,7 +173,7 @@ def _rejected(plan: IngestPlan, refused: Sequence[tuple[str, ...]], left_out: pa
     tables = [pa.table([pa.array(column, pa.string()) for column in columns], schema=QUARANTINE_SCHEMA)]
     tables.append(left_out.cast(QUARANTINE_SCHEMA))
     if plan.base is not None:
-        before = plan.base.quarantine()
+        before = with_keyed(plan.base.quarantine(), plan.names)
         released = pa.array(sorted(plan.ledger.released), pa.string())
         tables.append(before.filter(pc.invert(pc.is_in(before["recording_id"], released))))
     return pa.concat_tables(tables).sort_by([(name, "ascending") for name in QUARANTINE_SCHEMA.names])

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,8 @@ class ShardPlan:
     units : tuple of str
         Names of the staged units that it takes rows from.
     rows : pyarrow.Table
-        ``unit`` (its place in `units`), ``row`` (in the unit), ``patient`` and ``partition``, of each row in its order.
+        Of each row in its order: ``unit`` (its place in `units`), ``row`` (in the unit), ``recording_id``, ``patient``
+        and ``partition`` as the corpus shows them, and ``shift_days``, by which its time is moved on.
     """
 
     path: str
@@ -119,7 +121,8 @@ def cut_shards(
     Parameters
     ----------
     rows : pyarrow.Table
-        ``recording_id``, ``patient``, ``split`` and ``partition`` as they shall be, ``bytes``, ``unit`` and ``row``.
+        ``recording_id``, ``patient``, ``split`` and ``partition`` as they shall be, ``bytes``, ``unit``, ``row`` and
+        ``shift_days``.
     first_numbers : mapping
         Number of the first new shard of a split; 0 where it is not said.
     """
@@ -143,7 +146,7 @@ def cut_shards(
                     path=f"{SHARDS}/{name}/part-{number:05d}.parquet",
                     split=name,
                     units=tuple(units[unit] for unit in used),
-                    rows=chosen.select(["row", "patient", "partition"])
+                    rows=chosen.select(["row", "recording_id", "patient", "partition", "shift_days"])
                     .append_column("unit", pa.array(local.astype(np.int32)))
                     .combine_chunks(),
                 )
@@ -205,7 +208,7 @@ def write_shard(context: IngestContext, plan: ShardPlan) -> ShardEntry:
         with pq.ParquetWriter(temporary, schema, **writer_options(schema)) as writer:
             for start in range(0, plan.num_rows, ROW_GROUP_ROWS):
                 group = plan.rows.slice(start, ROW_GROUP_ROWS)
-                writer.write_table(_group(context, plan.split, units, group, schema), row_group_size=ROW_GROUP_ROWS)
+                writer.write_table(_group(plan.split, units, group, schema), row_group_size=ROW_GROUP_ROWS)
         entry = ShardEntry(
             path=plan.path,
             num_rows=plan.num_rows,
@@ -218,32 +221,16 @@ def write_shard(context: IngestContext, plan: ShardPlan) -> ShardEntry:
     return entry
 
 
-def _group(
-    context: IngestContext, split: Split, units: Sequence[pa.Table], rows: pa.Table, schema: pa.Schema
-) -> pa.Table:
+def _group(split: Split, units: Sequence[pa.Table], rows: pa.Table, schema: pa.Schema) -> pa.Table:
     """Take staged rows, and give each the patient, the split and the partition that were decided for it."""
     places = zip(rows["unit"].to_pylist(), rows["row"].to_pylist(), strict=True)
     staged = pa.concat_tables([units[unit].slice(row, 1) for unit, row in places]).combine_chunks()
     columns = {name: staged[name] for name in staged.column_names}
-    columns["acquired"] = _shifted(context, columns["acquired"], columns["patient"], rows["patient"])
-    columns["patient"] = rows["patient"]
-    columns["partition"] = rows["partition"]
+    shifts = pc.multiply(rows["shift_days"], pa.scalar(timedelta(days=1), pa.duration("us")))
+    columns["acquired"] = pc.add(columns["acquired"], shifts)
+    columns |= {name: rows[name] for name in ("recording_id", "patient", "partition")}
     columns["split"] = pa.array([split] * len(staged), pa.string())
     return pa.table([columns[name] for name in schema.names], schema=schema)
-
-
-def _shifted(
-    context: IngestContext, acquired: pa.ChunkedArray, own: pa.ChunkedArray, patient: pa.ChunkedArray
-) -> pa.ChunkedArray | pa.Array:
-    """Move the times of those who go under another name by that name's shift: intervals of one patient hold."""
-    if own.equals(patient):
-        return acquired
-    shift = context.key.date_shift
-    moved = [
-        time if time is None or mine == name else time - shift(mine) + shift(name)
-        for time, mine, name in zip(acquired.to_pylist(), own.to_pylist(), patient.to_pylist(), strict=True)
-    ]
-    return pa.array(moved, acquired.type)
 
 
 def writer_options(schema: pa.Schema) -> dict[str, Any]:

@@ -23,7 +23,7 @@ def staged(num_rows: int, num_patients: int, unit_rows: int, seed: int) -> tuple
         rows.append(
             {
                 "split": split, "partition": patient * 7 % 64, "patient": f"p{patient:04d}",
-                "recording_id": f"r{number:05d}", "bytes": int(random.integers(1, 200)),
+                "recording_id": f"r{number:05d}", "bytes": int(random.integers(1, 200)), "shift_days": 0,
             }
         )  # fmt: skip
     random.shuffle(rows)
