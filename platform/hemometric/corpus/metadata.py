@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,9 @@ from hemometric.corpus.clocks import TIMESTAMP
 from hemometric.corpus.labels import LABEL_PREFIX, Label
 from hemometric.ecg import Sex
 from hemometric.errors import UsageError
+from hemometric.vendors import VENDORS
 
+_SUFFIXES = {suffix for vendor in VENDORS for suffix in vendor.suffixes} | {".csv", ".npy", ".npz"}
 NULLED = "nulled"
 """Column of a metadata table: the fields whose value was not believed, per row."""
 
@@ -54,7 +57,8 @@ class MetadataTable:
 
     A record's name in the table and a source's key match when one is the end of the other, whole path parts only:
     ``records100/00000/00001_lr`` matches the key ``ptbxl/records100/00000/00001_lr``, and the key
-    ``00000/00001_lr`` when the source was an inner folder.
+    ``00000/00001_lr`` when the source was an inner folder. A key's suffix may be missing in the table: ``1234`` matches
+    ``muse/1234.xml``.
 
     Parameters
     ----------
@@ -121,7 +125,7 @@ class MetadataTable:
         UsageError
             One record name of the table is the end of more than one key, so that nobody can tell whose it is.
         """
-        found = [self._match(key) for key in source_keys]
+        found = [self._match_either(key) for key in source_keys]
         taken: dict[str, int] = {}
         for name, _ in found:
             if name is not None:
@@ -137,6 +141,14 @@ class MetadataTable:
     def take(self, positions: npt.NDArray[np.int64]) -> pa.Table:
         """Give rows in the order of `positions`, all null where it is -1."""
         return self.rows.take(pa.array(positions, mask=positions < 0))
+
+    def _match_either(self, key: str) -> tuple[str | None, int]:
+        """Match a key, or the key without the suffix of its file."""
+        name, row = self._match(key)
+        path = PurePosixPath(key)
+        if row >= 0 or path.suffix.casefold() not in _SUFFIXES:
+            return name, row
+        return self._match(path.with_suffix("").as_posix())
 
     def _match(self, key: str) -> tuple[str | None, int]:
         end = key

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
+from math import isnan
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ import pyarrow as pa
 from hemometric.corpus.labels import LABEL_PREFIX, Label
 from hemometric.ecg import Recording
 from hemometric.errors import IntegrityError
+from hemometric.waveform import QUALITY_COLUMNS, Quality
 
 SCHEMA_VERSION = 2
 SIGNAL = "signal"
@@ -52,11 +55,15 @@ LINKS_SCHEMA = pa.schema([pa.field(name, pa.string(), nullable=False) for name i
 """Pseudonyms of patients that go under another one, since a recording of both is the same."""
 
 
+QUALITY_PREFIX = "quality."
+_QUALITY = tuple(pa.field(QUALITY_PREFIX + name, pa.float32()) for name in QUALITY_COLUMNS)
+
+
 def corpus_schema(labels: Sequence[Label]) -> pa.Schema:
     """Give the columns of a corpus with these labels, in order."""
     kinds = {"number": pa.float64(), "codes": pa.list_(pa.string())}
     extra = [pa.field(label.column, kinds[label.kind]) for label in sorted(labels, key=lambda label: label.name)]
-    return pa.schema([*_CORE, *extra], metadata={_VERSION_KEY: str(SCHEMA_VERSION).encode()})
+    return pa.schema([*_CORE, *_QUALITY, *extra], metadata={_VERSION_KEY: str(SCHEMA_VERSION).encode()})
 
 
 def staged_schema(labels: Sequence[Label]) -> pa.Schema:
@@ -77,6 +84,7 @@ def row_of(
     split: str | None,
     acquired: datetime | None,
     flags: Sequence[str],
+    quality: Quality,
     metadata: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Build the staged row of one ECG, all but ``content`` and ``facts``.
@@ -107,6 +115,7 @@ def row_of(
         "site": metadata.get("site"),
         "fold": metadata.get("fold"),
         "flags": sorted(flags),
+        **{QUALITY_PREFIX + name: None if isnan(value) else value for name, value in asdict(quality).items()},
         **labels,
     }
 

@@ -157,6 +157,7 @@ def _row(
         split=split,
         acquired=None if acquired is None else acquired + key.date_shift(patient),
         flags=assessed.flags,
+        quality=assessed.quality,
         metadata=metadata,
     )
 

@@ -286,3 +286,11 @@ def test_label_ranges_make_sense(fields: dict[str, object], word: str) -> None:
         LabelSpec(column="x", **fields)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="lower-case"):
         ColumnsTable(path=Path("x"), record="r", labels={"Bad name": LabelSpec(column="x")})
+
+
+def test_a_record_is_found_with_or_without_the_suffix_of_its_file(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("record,mrn\n1234,a\n5678.xml,b\nrec.v2,c\nrec,d\n")
+    table = ColumnsTable(path=tmp_path / "t.csv", record="record", patient="mrn").build([])
+    keys = ["muse/1234.xml", "muse/5678.xml", "muse/9.xml", "wfdb/rec.v2", "wfdb/rec.v3", "h5/part.h5/1234"]
+    found = [table.lookup(key) for key in keys]
+    assert [one and one.patient_id for one in found] == ["a", "b", None, "c", None, "a"]
