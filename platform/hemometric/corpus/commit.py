@@ -24,6 +24,7 @@ from hemometric.corpus.manifest import (
     ShardEntry,
     SplitCounts,
 )
+from hemometric.corpus.measured_rows import hash_of
 from hemometric.corpus.planned import Planned
 from hemometric.corpus.schema import LINKS_SCHEMA, QUARANTINE_SCHEMA, SCHEMA_VERSION
 from hemometric.corpus.split import NUM_PARTITIONS, SPLITS, Split
@@ -65,6 +66,7 @@ def commit(plan: IngestPlan, planned: Planned, entries: Sequence[ShardEntry]) ->
         ingest_config=settled(context.config),
         split=context.config.split,
         table=plan.table,
+        measurements=hash_of(context.config.measurements),
         labels=tuple(sorted(context.labels, key=lambda label: label.name)),
         counts=Counts(
             found=num_rows + len(planned.rejected),
@@ -73,15 +75,17 @@ def commit(plan: IngestPlan, planned: Planned, entries: Sequence[ShardEntry]) ->
             unmatched=(before.unmatched if before else 0)
             + (sum(note["num_unmatched"] for note in notes) if context.has_table else 0),
             nulled=_added(before.nulled if before else {}, *(note["nulled"] for note in notes)),
+            measurements={} if context.measured is None else context.measured.counts,
+            paired=_added_within(before.paired if before else {}, *(note["paired"] for note in notes)),
             labels=_labels(plan, planned),
-            splits=_split_counts(planned.rows),
+            splits=split_counts(planned.rows),
         ),
         partitions=Partitions(
             num=NUM_PARTITIONS,
             rows=tuple(np.bincount(planned.rows["partition"].to_numpy(), minlength=NUM_PARTITIONS).tolist()),
         ),
-        quarantine=_write_table(context.out, QUARANTINE, number, planned.rejected, QUARANTINE_SCHEMA),
-        links=_write_table(context.out, LINKS, number, planned.links, LINKS_SCHEMA),
+        quarantine=write_table(context.out, QUARANTINE, number, planned.rejected, QUARANTINE_SCHEMA),
+        links=write_table(context.out, LINKS, number, planned.links, LINKS_SCHEMA),
         shards=tuple(shards),
     )
     tidy(context.out, manifest, plan.ledger)
@@ -91,6 +95,11 @@ def commit(plan: IngestPlan, planned: Planned, entries: Sequence[ShardEntry]) ->
 def _added(*counts: dict[str, int]) -> dict[str, int]:
     total = sum(map(Counter, counts), Counter[str]())
     return dict(sorted(total.items()))
+
+
+def _added_within(*counts: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
+    names = sorted({name for one in counts for name in one})
+    return {name: _added(*(one.get(name, {}) for one in counts)) for name in names}
 
 
 def _labels(plan: IngestPlan, planned: Planned) -> dict[str, int]:
@@ -113,7 +122,8 @@ def _labels(plan: IngestPlan, planned: Planned) -> dict[str, int]:
     return present
 
 
-def _split_counts(rows: pa.Table) -> dict[Split, SplitCounts]:
+def split_counts(rows: pa.Table) -> dict[Split, SplitCounts]:
+    """Count recordings and patients of each split; `rows` has ``split`` and ``patient``."""
     counts: dict[Split, SplitCounts] = {}
     for split in SPLITS:
         inside = rows.filter(pc.equal(rows["split"], split))
@@ -121,7 +131,7 @@ def _split_counts(rows: pa.Table) -> dict[Split, SplitCounts]:
     return counts
 
 
-def _write_table(out: Path, name: str, number: int, table: pa.Table, schema: pa.Schema) -> FileEntry:
+def write_table(out: Path, name: str, number: int, table: pa.Table, schema: pa.Schema) -> FileEntry:
     """Write a table beside the shards, under a name that the corpus does not use yet."""
     path = out / (f"{name}-{number:05d}.parquet" if number else f"{name}.parquet")
     with replacing(path) as temporary:

@@ -199,7 +199,7 @@ def write_shard(context: IngestContext, plan: ShardPlan) -> ShardEntry:
     """
     note_path = context.staging / f"{plan.split}-{Path(plan.path).stem}.json"
     path = context.out / plan.path
-    entry = _finished(path, note_path, plan.hash)
+    entry = finished_shard(path, note_path, plan.hash)
     if entry is not None:
         return entry
     units = [open_staged(context.staging, name) for name in plan.units]
@@ -244,7 +244,8 @@ def writer_options(schema: pa.Schema) -> dict[str, Any]:
     }
 
 
-def _finished(path: Path, note_path: Path, plan_hash: str) -> ShardEntry | None:
+def finished_shard(path: Path, note_path: Path, plan_hash: str) -> ShardEntry | None:
+    """Give the entry of a shard that lies there undamaged, as its note says; None where it is to be written."""
     try:
         note = json.loads(note_path.read_bytes())
         entry = ShardEntry.model_validate_json(note["entry"])

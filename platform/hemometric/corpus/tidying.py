@@ -16,6 +16,12 @@ def tidy(out: Path, manifest: Manifest, ledger: Ledger) -> None:
     """Keep the stamps, and remove what the manifest does not name."""
     write_manifest(out, manifest)
     write_stamps(out, ledger)
+    sweep(out, manifest)
+    shutil.rmtree(out / STAGING, ignore_errors=True)
+
+
+def sweep(out: Path, manifest: Manifest) -> None:
+    """Remove shards and tables that the manifest does not name, and what killed writers have left half-written."""
     kept = {out / entry.path for entry in (*manifest.shards, manifest.quarantine, manifest.links)}
     for path in (*(out / SHARDS).rglob("*.parquet"), *out.glob("*.parquet")):
         if path not in kept:
@@ -24,4 +30,3 @@ def tidy(out: Path, manifest: Manifest, ledger: Ledger) -> None:
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
     remove_temporaries(out)
-    shutil.rmtree(out / STAGING, ignore_errors=True)
