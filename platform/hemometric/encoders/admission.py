@@ -47,7 +47,8 @@ def admit(recording: Recording, preparation: Preparation, gates: QualityConfig) 
     if moving_s < _enough_s(preparation, gates):
         read = f"{', '.join(preparation.leads)} over {preparation.duration_s:g} s"
         return Rejected(recording.key, "flat", f"of what the model reads, {read}, {moving_s:g} s move")
-    deviation = float(typical_deviations(signal[None])[0])
+    # Leads that are absent, and 0 mV, would hide what the others are.
+    deviation = float(typical_deviations(signal[signal.any(axis=1)][None])[0])
     if deviation > NOT_MILLIVOLTS:
         text = f"samples typically lie {deviation:.3g} mV from their median; is the unit right?"
         return Rejected(recording.key, "amplitude_high", text)

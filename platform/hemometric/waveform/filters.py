@@ -105,5 +105,6 @@ def filtered(signal: Float32, sections: Float64) -> Float32:
     if not len(sections) or not signal.size:
         return signal
     reach = min(settling_samples(sections), signal.shape[1] - 1)
+    sections = sections.copy()  # scipy asks for an array that it could write to
     both_ways = scipy_signal.sosfiltfilt(sections, signal.astype(np.float64), axis=1, padtype="odd", padlen=reach)
     return np.asarray(both_ways, dtype=np.float32)

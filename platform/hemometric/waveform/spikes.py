@@ -23,6 +23,7 @@ _ONE_EVENT_S = 0.02
 _FAINT = 0.25  # of the height that makes a spike: enough to say that a lead shows it, too
 _MANY_LEADS = 0.25  # of the leads
 _BEFORE_QRS_S = (-0.02, 0.35)  # the middle of the QRS that a spike sets off comes so much later: ventricles, atria
+_SECOND_VENTRICLE_S = 0.09  # after the first, at most
 _JITTER_S = 0.01
 _SHARE = 0.7  # of the spikes in many leads keep the time before a QRS, if a pacemaker makes them
 
@@ -119,5 +120,12 @@ def paced(spikes: Spikes, signal: Float32, rate_hz: float) -> Bool:
         if together[best].sum() >= needed:
             by_pacemaker |= together[best]
             candidates &= ~together[best]
-    # What a pacemaker does beside its usual time, as in a fusion beat, is still its own.
-    return many if by_pacemaker.sum() >= _SHARE * many.sum() else np.zeros_like(many)
+    if by_pacemaker.sum() < _SHARE * many.sum():
+        return np.zeros_like(many)
+    # What a pacemaker does beside its usual time, as in a fusion beat, is still its own; so is the second ventricle,
+    # which one lead alone may show.
+    own = spikes.places[many]
+    last_own = np.searchsorted(own, spikes.places, side="right") - 1
+    since = np.where(last_own < 0, np.inf, spikes.places - own[np.maximum(last_own, 0)])
+    second: Bool = since <= _SECOND_VENTRICLE_S * rate_hz
+    return second

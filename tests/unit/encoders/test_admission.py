@@ -179,6 +179,17 @@ def test_only_recordings_are_judged(tmp_path, save_model, drawn):
         model.refusals(recordings[0])
 
 
+def test_a_model_may_do_without_leads(real):
+    some = Preparation(absent="zero")
+    for leads in (LEADS, INDEPENDENT_LEADS, ("II", "V1", "V5"), ("I",)):
+        assert reason(only(real(1)[0], leads), some) is None
+    assert reason(only(real(1)[0], ("V1",)), Preparation(absent="zero", leads=("V2", "V3"))) == "missing_leads"
+    assert reason(flat(real(1)[0]), some) == "flat"
+    wave = np.where(np.arange(1000) % 100 < 50, 9.0, -9.0) + np.random.default_rng(0).normal(0, 0.01, (2, 1000))
+    recording = Recording.from_millivolts(wave, key="k", rate_hz=100.0, leads=("V1", "V2"))
+    assert reason(recording, some) == "amplitude_high"
+
+
 def test_numbers_far_from_their_median_are_no_millivolts(real):
     """Square waves of 18 mV: below the amplitudes that the gates refuse."""
     wave = np.where(np.arange(1000) % 100 < 50, 9.0, -9.0) + np.random.default_rng(0).normal(0, 0.01, (8, 1000))

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from hemometric.config import decode, fingerprint
 from hemometric.ecg import INDEPENDENT_LEADS, INVALID_COUNT, LEADS, Recording, Rejected
 from hemometric.errors import UsageError
-from hemometric.waveform import Preparation, prepare, resample
+from hemometric.waveform import Preparation, lead_mask, prepare, resample
 
 
 def reason(result: object) -> str:
@@ -144,3 +144,75 @@ def test_config_names_the_wrong_field() -> None:
         Preparation(rate_hz=0.0)
     assert decode(Preparation, {"rate_hz": 250, "leads": ["I"]}).num_samples == 2500
     assert fingerprint(Preparation()) != fingerprint(Preparation(baseline="median"))
+
+
+def test_absent_leads_are_zero_where_allowed_and_the_mask_says_so(ecg, record) -> None:
+    signal = ecg(100.0)
+    some = Preparation(absent="zero")
+    whole = record(signal, 100.0)
+    assert lead_mask(whole, some).all()
+    np.testing.assert_array_equal(prepare(whole, some), prepare(whole, Preparation()))
+
+    chest = record(signal[[1, 6, 8]], 100.0, ("II", "V1", "V3"))
+    prepared, mask = prepare(chest, some), lead_mask(chest, some)
+    assert [lead for lead, there in zip(LEADS, mask, strict=True) if there] == ["II", "V1", "V3"]
+    np.testing.assert_allclose(prepared[mask], signal[[1, 6, 8]], atol=2e-4)
+    assert (prepared[~mask] == 0).all()
+    two = record(signal[:2], 100.0, ("I", "II"))
+    assert lead_mask(two, some).tolist() == [True] * 6 + [False] * 6  # what follows from others is there
+    np.testing.assert_allclose(prepare(two, some)[:6], signal[:6], atol=1e-3)
+    assert reason(prepare(chest, Preparation())) == "missing_leads"
+    assert reason(prepare(chest, Preparation(absent="zero", leads=("V6", "I")))) == "missing_leads"
+    assert (some.required_leads, Preparation(leads=("I",)).required_leads) == ((), ("I",))
+
+
+def test_an_electrode_in_the_air_is_no_lead(ecg, record) -> None:
+    signal = ecg(100.0, 20.0)
+    signal[7] = 1.5
+    signal[8] = np.nan
+    signal[9, 1000:] = 0.7  # moves in the first half only
+    recording = record(signal, 100.0)
+    first, whole = Preparation(absent="zero"), Preparation(absent="zero", duration_s=20.0)
+    last = Preparation(absent="zero", duration_s=2.0, crop="centre", leads=("V4", "V5"))
+    assert np.flatnonzero(~lead_mask(recording, first)).tolist() == [7, 8]
+    assert (prepare(recording, first)[[7, 8]] == 0).all()
+    assert lead_mask(recording, whole)[9]
+    assert lead_mask(record(signal[:, 800:], 100.0), last).tolist() == [False, True]
+    assert lead_mask(recording, Preparation()).tolist() == lead_mask(recording, first).tolist()
+    # A long gap in a lead that is there is a gap still.
+    signal[10, 100:400] = np.nan
+    assert reason(prepare(record(signal, 100.0), first)) == "nan_gap"
+
+
+def test_nothing_at_all_is_refused_whatever_is_allowed() -> None:
+    some = Preparation(absent="zero")
+    for counts in (np.zeros((12, 1000), np.int16), np.full((12, 1000), INVALID_COUNT, np.int16)):
+        recording = Recording("folder/record", LEADS, 100.0, counts, np.ones(12), np.zeros(12))
+        assert reason(prepare(recording, some)) == "missing_leads"
+        assert not lead_mask(recording, some).any()
+    empty = Recording("folder/record", LEADS, 500.0, np.empty((12, 0), np.int16), np.ones(12), np.zeros(12))
+    assert not lead_mask(empty, some).any()
+
+
+def test_padding_is_stripped_when_asked(ecg, record) -> None:
+    signal = ecg(400.0, 7.0) + 20.0
+    padded = record(np.pad(signal, ((0, 0), (600, 700))), 400.0)
+    strip = Preparation(padding="strip")
+    wanted = prepare(record(signal, 400.0), strip)
+    np.testing.assert_allclose(prepare(padded, strip), wanted, atol=2e-3)
+    assert (np.abs(prepare(padded, Preparation())[:, :100]) < 1e-3).all()
+    assert reason(prepare(padded, Preparation(padding="strip", pad="refuse"))) == "too_short"
+    held = record(np.pad(signal, ((0, 0), (40, 40)), mode="edge"), 400.0)  # 0.1 s, as some devices do
+    np.testing.assert_array_equal(prepare(held, strip), prepare(held, Preparation()))
+    flat = record(np.full((12, 4000), 0.5), 400.0)
+    assert isinstance(prepare(flat, strip), np.ndarray)
+
+
+def test_filtered_absent_leads_stay_zero(ecg, record) -> None:
+    high_pass = {"kind": "highpass", "edge_hz": 0.5}
+    cleared = decode(Preparation, {"absent": "zero", "padding": "strip", "baseline": "median", "filter": high_pass})
+    recording = record(ecg(500.0, 8.0)[:8], 500.0, LEADS[:8])
+    prepared, mask = prepare(recording, cleared), lead_mask(recording, cleared)
+    assert mask.sum() == 8
+    assert (prepared[~mask] == 0).all()
+    assert (np.ptp(prepared[mask], axis=1) > 0.4).all()
