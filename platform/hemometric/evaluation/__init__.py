@@ -24,12 +24,11 @@ from hemometric.evaluation.intervals import Interval, bootstrap, by_rows, paired
 from hemometric.evaluation.page import ecg_page, page_bytes, save_page
 from hemometric.evaluation.probe import Probe, logistic_probe, ridge_probe
 from hemometric.evaluation.report import (
-    Column,
     KeyFigure,
     Picture,
+    Questions,
     Report,
     Section,
-    Table,
     Text,
     picture,
     render,
@@ -46,7 +45,9 @@ from hemometric.evaluation.scores import (
     regression_scores,
     roc_points,
 )
+from hemometric.evaluation.spark import Spark
 from hemometric.evaluation.summary import Comparison, SystemScores, compare
+from hemometric.evaluation.table import Column, Table
 
 __all__ = [
     "BINARY_SCORES",
@@ -61,10 +62,12 @@ __all__ = [
     "KeyFigure",
     "Picture",
     "Probe",
+    "Questions",
     "Report",
     "Score",
     "Scores",
     "Section",
+    "Spark",
     "SystemScores",
     "Table",
     "Text",

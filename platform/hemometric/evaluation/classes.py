@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from hemometric.ecg import Float64
 from hemometric.evaluation.intervals import Interval, Statistic, interval, replicates
-from hemometric.evaluation.report import Cell, Column, Table
 from hemometric.evaluation.scores import BINARY_SCORES
+from hemometric.evaluation.table import Cell, Column, Table
 
 MIN_PATIENTS = 5
 """A resample of patients misses five of them with a probability of 0.7 % at most, so few resamples have no score."""

@@ -6,13 +6,12 @@ The content is plain frozen values, so that a report can be put together and tes
 from __future__ import annotations
 
 import base64
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
@@ -21,10 +20,7 @@ from matplotlib.figure import Figure
 from hemometric.evaluation.atomic import write_whole
 from hemometric.evaluation.figures.style import to_png, to_svg
 from hemometric.evaluation.inline_svg import inline_svg
-from hemometric.evaluation.intervals import Interval
-
-Cell = str | int | float | Interval | None
-"""What a table holds: text, a number, an estimate with its interval, or nothing."""
+from hemometric.evaluation.table import Table, laid_out
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -35,45 +31,6 @@ class Text:
 
     body: str
     kind: Literal["plain", "note", "warning"] = "plain"
-
-
-@dataclass(frozen=True)
-class Column:
-    """A table's column.
-
-    Attributes
-    ----------
-    title : str
-    unit : str
-        Shown below the title.
-    digits : int
-        Decimals of its numbers; whole numbers given as int keep none.
-    signed : bool
-        Show the sign of positive numbers: for differences.
-    best : str or None
-        ``highest`` or ``lowest``: the best estimate of the column is emphasised.
-    """
-
-    title: str
-    unit: str = ""
-    digits: int = 2
-    signed: bool = False
-    best: Literal["highest", "lowest"] | None = None
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table with its caption; `notes` stand below it."""
-
-    caption: str
-    columns: tuple[Column, ...]
-    rows: tuple[tuple[Cell, ...], ...]
-    notes: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        for row in self.rows:
-            if len(row) != len(self.columns):
-                raise ValueError(f"table {self.caption!r}: a row has {len(row)} cells for {len(self.columns)} columns")
 
 
 @dataclass(frozen=True)
@@ -101,7 +58,14 @@ class Picture:
             raise ValueError(f"picture {self.caption!r}: the bytes are not a PNG")
 
 
-Part = Text | Table | Picture
+@dataclass(frozen=True)
+class Questions:
+    """Questions with their answers, one below the other."""
+
+    answers: tuple[tuple[str, str], ...]
+
+
+Part = Text | Table | Picture | Questions
 
 
 @dataclass(frozen=True)
@@ -135,6 +99,8 @@ class Report:
         At most four read well.
     notes : tuple of str
         What limits the findings; shown right below the summary, not at the end.
+    notes_title : str
+        Heading of these.
     facts : tuple of (str, str)
         How the numbers were made: hashes, seeds, commands. Shown at the end.
     """
@@ -145,6 +111,7 @@ class Report:
     sections: tuple[Section, ...]
     key_figures: tuple[KeyFigure, ...] = ()
     notes: tuple[str, ...] = ()
+    notes_title: str = "What limits these findings"
     facts: tuple[tuple[str, str], ...] = ()
 
 
@@ -179,10 +146,10 @@ def render(report: Report) -> str:
     # S701 is about autoescape, which is on.
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(
-        paragraphs=_paragraphs,
+        paragraphs=paragraphs,
         signed=_signed,
         drawn=_drawn,
-        laid_out=_laid_out,
+        laid_out=laid_out,
         kind=lambda part: type(part).__name__,
     )
     template = environment.from_string(resources.files(__package__).joinpath("report.html").read_text(encoding="utf-8"))
@@ -199,7 +166,8 @@ def _anchors(titles: Sequence[str]) -> list[str]:
     return anchors
 
 
-def _paragraphs(body: str) -> list[str]:
+def paragraphs(body: str) -> list[str]:
+    """Part a text at its empty lines."""
     return [" ".join(part.split()) for part in re.split(r"\n\s*\n", body) if part.strip()]
 
 
@@ -213,73 +181,3 @@ def _drawn(shown: Picture, prefix: str) -> Markup:
         return Markup(inline_svg(shown.content, prefix, shown.alt))  # noqa: S704 (checked and rewritten there)
     data = base64.b64encode(shown.content).decode()
     return Markup('<img src="data:image/png;base64,{}" alt="{}">').format(data, shown.alt)
-
-
-def _laid_out(table: Table) -> dict[str, Any]:
-    """Give columns (title, unit, numeric), rows of cells (text, interval, best), and notes that explain what is NaN."""
-    by_column = list(zip(*table.rows, strict=True)) or [()] * len(table.columns)
-    numeric = [any(isinstance(cell, (int, float, Interval)) for cell in cells) for cells in by_column]
-    best = [_best(column, cells) for column, cells in zip(table.columns, by_column, strict=True)]
-    reasons: dict[str, dict[str, list[str]]] = {}
-    rows = []
-    for row in table.rows:
-        cells = []
-        for column, cell, top in zip(table.columns, row, best, strict=True):
-            estimate = _number(cell)
-            cells.append(
-                {
-                    "text": _cell_text(column, cell),
-                    "interval": _interval_text(column, cell),
-                    "best": estimate is not None and estimate == top,
-                }
-            )
-            if isinstance(cell, Interval) and cell.reason:
-                reasons.setdefault(cell.reason, {}).setdefault(column.title, []).append(str(row[0]))
-        rows.append(cells)
-    notes = list(table.notes)
-    for reason, where in reasons.items():
-        places = [title if len(of) == len(rows) else f"{title} of {' and '.join(of)}" for title, of in where.items()]
-        notes.append(f"{', '.join(places)}: {reason}.")
-    columns = [
-        {"title": column.title, "unit": column.unit, "numeric": is_numeric}
-        for column, is_numeric in zip(table.columns, numeric, strict=True)
-    ]
-    return {"columns": columns, "rows": rows, "notes": notes}
-
-
-def _number(cell: Cell) -> float | None:
-    """The cell's number if it has a finite one."""
-    value = cell.estimate if isinstance(cell, Interval) else cell
-    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
-
-
-def _best(column: Column, cells: Sequence[Cell]) -> float | None:
-    numbers = [number for number in map(_number, cells) if number is not None]
-    if column.best is None or len(numbers) < 2:
-        return None
-    return max(numbers) if column.best == "highest" else min(numbers)
-
-
-def _cell_text(column: Column, cell: Cell) -> str:
-    if cell is None:
-        return "–"
-    if isinstance(cell, str):
-        return cell
-    number = _number(cell)
-    if number is None:
-        return "n/a"
-    return f"{cell:,}" if isinstance(cell, int) else _formatted(column, number)
-
-
-def _interval_text(column: Column, cell: Cell) -> str:
-    if not isinstance(cell, Interval) or math.isnan(cell.low):
-        return ""
-    return f"[{_formatted(column, cell.low)}, {_formatted(column, cell.high)}]"
-
-
-def _formatted(column: Column, number: float) -> str:
-    text = f"{number:{'+' if column.signed else ''},.{column.digits}f}"
-    # What rounds to zero has no sign.
-    if not text.strip("+-0.,"):
-        text = text.lstrip("+-")
-    return text.replace("-", "−")

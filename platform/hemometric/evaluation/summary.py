@@ -13,7 +13,6 @@ import numpy.typing as npt
 from hemometric.ecg import Float64
 from hemometric.evaluation.classes import ClassScores, class_notes, counted_classes, scored_classes
 from hemometric.evaluation.intervals import Interval, Statistic, interval, replicates
-from hemometric.evaluation.report import Cell, Column, Table
 from hemometric.evaluation.scores import (
     BINARY_SCORES,
     MULTILABEL_SCORES,
@@ -24,6 +23,7 @@ from hemometric.evaluation.scores import (
     checked_regression,
     why_undefined,
 )
+from hemometric.evaluation.table import Cell, Column, Table
 
 TaskKind = Literal["regression", "threshold", "multilabel"]
 

@@ -11,17 +11,16 @@ from hemometric.evaluation.inline_svg import COLOUR_VARIABLES, inline_svg
 from hemometric.evaluation.intervals import Interval
 from hemometric.evaluation.page import ecg_page
 from hemometric.evaluation.report import (
-    Column,
     KeyFigure,
     Picture,
     Report,
     Section,
-    Table,
     Text,
     picture,
     render,
     write_report,
 )
+from hemometric.evaluation.table import Column, Table
 
 NASTY = "<script>alert('x')</script> & \"quotes\""
 VOID = {"meta", "img", "br", "hr", "link", "input"}

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from hemometric.evaluation.classes import class_table
-from hemometric.evaluation.intervals import bootstrap, paired_difference
-from hemometric.evaluation.report import Interval
+from hemometric.evaluation.intervals import Interval, bootstrap, paired_difference
 from hemometric.evaluation.scores import BINARY_SCORES, REGRESSION_SCORES
 from hemometric.evaluation.summary import compare
 

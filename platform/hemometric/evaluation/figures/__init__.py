@@ -1,6 +1,7 @@
 """Functions from arrays to a `matplotlib.figure.Figure`; `to_svg` and `to_png` draw it, the same bytes each time."""
 
 from hemometric.evaluation.figures.agreement import predicted_against_true, roc_curve
+from hemometric.evaluation.figures.counts import bars, histograms
 from hemometric.evaluation.figures.neighbours import Warp, neighbours_figure
 from hemometric.evaluation.figures.projection import embedding_projection, principal_components
 from hemometric.evaluation.figures.style import to_png, to_svg
@@ -10,7 +11,9 @@ from hemometric.evaluation.figures.triplets import triplet_figure
 __all__ = [
     "Trial",
     "Warp",
+    "bars",
     "embedding_projection",
+    "histograms",
     "loss_curves",
     "neighbours_figure",
     "predicted_against_true",

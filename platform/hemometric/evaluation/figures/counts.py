@@ -1,0 +1,107 @@
+"""Counts: histograms of several groups over one axis, and bars of a few counts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from hemometric.evaluation.figures.style import (
+    BAND,
+    BLUE,
+    INK,
+    SMALL_PT,
+    add_legend,
+    label,
+    line_style,
+    minus,
+    new_axes,
+    say_nothing_to_show,
+    series_color,
+)
+
+
+def histograms(edges: Sequence[float], counts: Mapping[str, Sequence[int]], *, x: str) -> Figure:
+    """Draw one histogram for each group, as shares of the group, so that groups of other sizes compare.
+
+    Parameters
+    ----------
+    edges : float [bin + 1]
+        Ascending; the last may be infinite, as for ages from 90 years on, and is drawn as wide as the one before.
+    counts : mapping
+        Group -> count of each bin, [bin]. Groups without any are left out.
+    x : str
+        What the axis is, with its unit.
+    """
+    figure, (axes,) = new_axes(4.6, 2.9)
+    drawn = {name: np.asarray(bars, dtype=np.float64) for name, bars in counts.items() if sum(bars)}
+    if not drawn:
+        say_nothing_to_show(axes, "Too few patients to show")
+        return figure
+    finite = list(edges)
+    if math.isinf(finite[-1]):
+        finite[-1] = 2 * finite[-2] - finite[-3]
+    for position, (name, bars) in enumerate(drawn.items()):
+        share = 100 * bars / bars.sum()
+        if position == 0:
+            axes.stairs(share, finite, fill=True, color=BAND, linewidth=0)
+        axes.stairs(
+            share,
+            finite,
+            color=series_color(position),
+            linestyle=line_style(position),
+            linewidth=1.5,
+            label=name,
+            baseline=None,
+        )
+    if math.isinf(edges[-1]):
+        ticks = list(finite[:-1:2]) if len(finite) > 8 else list(finite[:-1])
+        axes.set_xticks(
+            ticks, [*(f"{tick:g}" for tick in ticks[:-1]), f"{ticks[-1]:g}{'+' * (ticks[-1] == finite[-2])}"]
+        )
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(6))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: minus(f"{value:,.6g}")))
+    axes.grid(visible=False, axis="x")
+    axes.set(xlim=(finite[0], finite[-1]), ylim=(0, None))
+    label(axes, x=x, y="share of recordings (%)")
+    if len(drawn) > 1:
+        add_legend(axes)
+    return figure
+
+
+def bars(counts: Mapping[str, int], *, x: str) -> Figure:
+    """Draw a bar for each name, the first at the top, with its count at its end."""
+    figure, (axes,) = new_axes(4.6, 0.75 + 0.24 * max(len(counts), 2))
+    if not counts:
+        say_nothing_to_show(axes, "Too few patients to show")
+        return figure
+    names, values = list(counts), list(counts.values())
+    places = np.arange(len(names))
+    axes.barh(places, values, height=0.66, color=BLUE)
+    for place, value in zip(places, values, strict=True):
+        axes.annotate(
+            f"{value:,}",
+            (value, place),
+            xytext=(4, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=SMALL_PT,
+            color=INK,
+        )
+    axes.set_yticks(places, [_shortened(name) for name in names], parse_math=False)
+    axes.set(ylim=(len(names) - 0.4, -0.6), xlim=(0, 1.16 * max(values)))
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.grid(visible=False, axis="y")
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    label(axes, x=x)
+    return figure
+
+
+def _shortened(name: str, limit: int = 28) -> str:
+    return name if len(name) <= limit else name[: limit - 1] + "…"
