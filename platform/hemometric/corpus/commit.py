@@ -76,7 +76,7 @@ def commit(plan: IngestPlan, planned: Planned, entries: Sequence[ShardEntry]) ->
             + (sum(note["num_unmatched"] for note in notes) if context.has_table else 0),
             nulled=_added(before.nulled if before else {}, *(note["nulled"] for note in notes)),
             measurements={} if context.measured is None else context.measured.counts,
-            paired=_added_within(before.paired if before else {}, *(note["paired"] for note in notes)),
+            paired=_added_within(_paired_before(plan), *(note["paired"] for note in notes)),
             labels=_labels(plan, planned),
             splits=split_counts(planned.rows),
         ),
@@ -90,6 +90,13 @@ def commit(plan: IngestPlan, planned: Planned, entries: Sequence[ShardEntry]) ->
     )
     tidy(context.out, manifest, plan.ledger)
     return manifest
+
+
+def _paired_before(plan: IngestPlan) -> dict[str, dict[str, int]]:
+    """Give the outcomes that still hold: with other tables of measurements, every recording is paired anew."""
+    before = None if plan.base is None else plan.base.manifest
+    is_same = before is not None and before.measurements == hash_of(plan.context.config.measurements)
+    return before.counts.paired if before is not None and is_same else {}
 
 
 def _added(*counts: dict[str, int]) -> dict[str, int]:

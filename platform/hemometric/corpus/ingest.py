@@ -36,10 +36,13 @@ from hemometric.config import fingerprint
 from hemometric.corpus.crosswalk import KeyedNames, Names, crosswalk_of
 from hemometric.corpus.files import make_folder, need_room, remove_temporaries
 from hemometric.corpus.ingest_config import IngestConfig
+from hemometric.corpus.labels import Label, check_distinct
 from hemometric.corpus.ledger import Ledger, compare, links_of
 from hemometric.corpus.manifest import LINKS, MANIFEST, QUARANTINE, SUCCESS, Manifest, TableEntry
+from hemometric.corpus.measured_rows import hash_of, stage_measurements
+from hemometric.corpus.measurements import labels_of
 from hemometric.corpus.metadata import MetadataTable
-from hemometric.corpus.placement import brings_links
+from hemometric.corpus.placement import brings_links, first_names
 from hemometric.corpus.pseudonyms import Key
 from hemometric.corpus.reader import Corpus, open_corpus
 from hemometric.corpus.schema import LINKS_SCHEMA, SCHEMA_VERSION
@@ -63,8 +66,8 @@ class IngestPlan:
     ----------
     units : tuple of Unit
         Work for `stage_unit`; empty when `finished` is there.
-    num_found : int
-        Sources in all, known ones too.
+    sources : tuple of Source
+        All that was found, known ones too.
     ledger : Ledger
         Which of them are new, and what they replace.
     names : Names
@@ -79,7 +82,7 @@ class IngestPlan:
 
     context: IngestContext
     units: tuple[Unit, ...]
-    num_found: int
+    sources: tuple[Source, ...]
     table: TableEntry
     ledger: Ledger
     names: Names
@@ -149,28 +152,42 @@ def prepare_ingest(
     if isinstance(config.split, FoldSplit) and table.rows["fold"].null_count == len(table.rows):
         raise UsageError("split.kind: folds needs a table with folds; name its column as table.fold, or use kind: hash")
     key = replace(key, rules=config.identity.rules)
-    context = IngestContext(out.resolve(), config, key, table.labels, table.kind != "none")
+    links = _links(config, key)
+    key = replace(key, aliases=first_names(links))
+    context = IngestContext(out.resolve(), config, key, _labels(config, table), table.kind != "none")
     base = _base(context)
     stamps = stamp_all(sources, vendors)
     names = crosswalk_of(key) if config.pseudonyms == "random" else KeyedNames()
-    ledger = compare(base, sources, stamps, table, key, names, retry_quarantine=retry_quarantine)
+    ledger = compare(
+        base, sources, stamps, table, hash_of(config.measurements), key, names, retry_quarantine=retry_quarantine
+    )
     entry = TableEntry(kind=table.kind, files=table.files, sha256=table.sha256)
-    links = _links(config, key)
     if base is not None and not ledger.fresh and not brings_links(links, links_of(base, names)):
         tidy(out, base.manifest, ledger)
-        return IngestPlan(context, (), len(sources), entry, ledger, names, links, base, base.manifest)
+        return IngestPlan(context, (), tuple(sources), entry, ledger, names, links, base, base.manifest)
     fresh, of_fresh = [sources[place] for place in ledger.fresh], [stamps[place] for place in ledger.fresh]
     units = tuple(_units(config, table, fresh, of_fresh, key))
     _clear(context, {unit.name for unit in units})
+    if config.measurements:
+        context = replace(context, measured=stage_measurements(config.measurements, context.staging, key))
     staged = sum(path.stat().st_size for path in context.staging.glob("*.arrow"))
     need_room(out, max(0, sum(stamp.num_bytes for stamp in of_fresh) - staged), "this ingest")
-    return IngestPlan(context, units, len(sources), entry, ledger, names, links, base)
+    return IngestPlan(context, units, tuple(sources), entry, ledger, names, links, base)
 
 
 def _links(config: IngestConfig, key: Key) -> pa.Table:
     pairs = sorted({(key.patient(first), key.patient(second)) for first, second in config.identity.links()})
     columns = list(zip(*pairs, strict=True)) or [()] * len(LINKS_SCHEMA)
     return pa.table([pa.array(column, pa.string()) for column in columns], schema=LINKS_SCHEMA)
+
+
+def _labels(config: IngestConfig, table: MetadataTable) -> tuple[Label, ...]:
+    labels = (*table.labels, *labels_of(config.measurements))
+    try:
+        check_distinct(labels)
+    except ValueError as error:
+        raise UsageError(f"table and measurements: {error}") from None
+    return labels
 
 
 def settled(config: IngestConfig) -> str:
@@ -220,7 +237,7 @@ def _units(
     """Cut the sources, in order, after so many of them or so many bytes."""
     # What decides the cuts and the gate does not change a unit's content, so staged work outlives a change of it.
     essence = hashlib.sha256(
-        json.dumps([SCHEMA_VERSION, __version__, settled(config), table.sha256]).encode()
+        json.dumps([SCHEMA_VERSION, __version__, settled(config), table.sha256, hash_of(config.measurements)]).encode()
     ).hexdigest()
     positions = table.positions([source.key for source in sources])
     for start, stop in _cuts([stamp.num_bytes for stamp in stamps], config.unit_recordings, config.unit_bytes):

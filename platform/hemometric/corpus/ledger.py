@@ -54,15 +54,21 @@ def compare(
     sources: Sequence[Source],
     stamps: Sequence[Stamp],
     table: MetadataTable,
+    measurements: str,
     key: Key,
     names: Names,
     *,
     retry_quarantine: bool,
 ) -> Ledger:
-    """Compare sources, and what the table says of them, with what a corpus has seen.
+    """Compare sources, and what the tables say of them, with what a corpus has seen.
 
     The bytes of a source are hashed only where its size or time differs from what was kept, or nothing was kept. A
     source that is gone stays in the corpus.
+
+    Parameters
+    ----------
+    measurements : str
+        Hash of the tables of measurements: with another one, any recording may have other labels.
     """
     ids = [key.recording_id(source.key) for source in sources]
     seen = [_stamp_of(stamp, key) for stamp in stamps]
@@ -72,7 +78,7 @@ def compare(
     accepted = _known(with_keyed(corpus.table(columns=["recording_id", "content", "facts"]), names))
     refused = _known(with_keyed(corpus.quarantine(), names))
     kept = _read_stamps(corpus.path)
-    facts = _facts(corpus, sources, table, key)
+    facts = _facts(corpus, sources, table, measurements, key)
     fresh, replaced, released = [], set(), set()
     for place, (name, stamp) in enumerate(zip(ids, seen, strict=True)):
         known = accepted.get(name) or refused.get(name)
@@ -119,12 +125,17 @@ def _known(table: pa.Table) -> dict[str, tuple[str, str]]:
     return dict(zip(table["recording_id"].to_pylist(), pairs, strict=True))
 
 
-def _facts(corpus: Corpus, sources: Sequence[Source], table: MetadataTable, key: Key) -> list[str] | None:
-    """Hash what the table says of each source; None where it is the table that the corpus was made with."""
-    if table.sha256 == corpus.manifest.table.sha256:
+def _facts(
+    corpus: Corpus, sources: Sequence[Source], table: MetadataTable, measurements: str, key: Key
+) -> list[str] | None:
+    """Hash what the tables say of each source; None where they are those that the corpus was made with."""
+    manifest = corpus.manifest
+    if (table.sha256, measurements) == (manifest.table.sha256, manifest.measurements):
         return None
     rows = table.take(table.positions([source.key for source in sources]))
-    return [facts_of(row, key) for batch in rows.to_batches(max_chunksize=10_000) for row in batch.to_pylist()]
+    return [
+        facts_of(row, measurements, key) for batch in rows.to_batches(max_chunksize=10_000) for row in batch.to_pylist()
+    ]
 
 
 def write_stamps(out: Path, ledger: Ledger) -> None:

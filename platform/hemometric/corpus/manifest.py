@@ -40,6 +40,10 @@ class Counts(Config):
         Sources for which the table has no row.
     nulled : dict
         From a field to the accepted recordings whose value was out of range or unreadable, and became absent.
+    measurements : dict
+        From a label of measurements to what became of their table's values; see `measured_rows.FATES`.
+    paired : dict
+        From such a label to what became of it for the accepted recordings; see `pairing.OUTCOMES`.
     labels : dict
         From a label to the accepted recordings that have it.
     """
@@ -49,6 +53,8 @@ class Counts(Config):
     rejected: dict[str, int]
     unmatched: int
     nulled: dict[str, int]
+    measurements: dict[str, dict[str, int]] = Field(default_factory=dict)
+    paired: dict[str, dict[str, int]] = Field(default_factory=dict)
     labels: dict[str, int]
     splits: dict[Split, SplitCounts]
 
@@ -106,6 +112,8 @@ class Manifest(Config):
         Tells which pseudonym key made the names.
     num_ingests : int
         How often recordings were added or replaced.
+    measurements : str
+        Hash of the tables of measurements; see `measured_rows.hash_of`.
     ingest_config : str
         Fingerprint of what of the ingest config decides the content; the same for all ingests into a corpus.
     table : TableEntry
@@ -121,6 +129,7 @@ class Manifest(Config):
     ingest_config: str
     split: SplitConfig
     table: TableEntry
+    measurements: str = ""
     labels: tuple[Label, ...]
     counts: Counts
     partitions: Partitions

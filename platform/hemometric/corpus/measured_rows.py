@@ -105,7 +105,7 @@ def stage_measurements(tables: Sequence[LongTable | WideTable], folder: Path, ke
     """
     names = tuple(name for table in tables for name in table.labels)
     pairs = tuple(table.pair for table in tables for _ in table.labels)
-    inputs = f"{hash_of(tables)} {fingerprint(key.rules)}".encode()
+    inputs = f"{hash_of(tables)} {fingerprint(key.rules)} {json.dumps(sorted(key.aliases.items()))}".encode()
     path = folder / f"measurements-{key.digest('measurements', inputs)[:24]}.arrow"
     counts = _counts_of(path)
     if counts is None:

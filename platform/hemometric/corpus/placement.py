@@ -127,6 +127,14 @@ def brings_links(links: pa.Table, known: pa.Table) -> bool:
     return any(known_as.get(one, one) != known_as.get(other, other) for one, other in pairs)
 
 
+def first_names(links: pa.Table) -> dict[str, str]:
+    """Give, for each patient whom links join to others, the first name of them all; those who have it are left out."""
+    names, _ = _numbered(links["patient"], links)
+    component_of = connected_components(_graph(_pairs_of(links, names), len(names)), directed=False)[1]
+    first = _first_name(component_of.astype(np.int64), names)[component_of]
+    return {name: names[place] for name, place in zip(names, first.tolist(), strict=True) if names[place] != name}
+
+
 def _numbered(patients: pa.ChunkedArray, links: pa.Table) -> tuple[list[str], Int64]:
     """Number all pseudonyms in alphabetical order; give the names, and the number of each row's patient."""
     everyone = pa.concat_arrays(

@@ -9,6 +9,7 @@ import hmac
 import os
 import stat
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -35,12 +36,15 @@ class Key:
         Whether `load_or_create_key` has just made that file: then its place must be said.
     rules : IdRules
         How ids of patients are spelt before they become names.
+    aliases : mapping
+        From a name to the one of the same person that is used instead.
     """
 
     secret: bytes = field(repr=False)
     path: Path | None = None
     created: bool = False
     rules: IdRules = field(default_factory=IdRules)
+    aliases: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def key_id(self) -> str:
@@ -53,7 +57,8 @@ class Key:
 
     def patient(self, patient_id: str) -> str:
         """Name a patient: 32 hex digits, the same for all spellings that the rules make alike."""
-        return self._name("patient", self.rules.normal(patient_id), _NAME_DIGITS)
+        name = self._name("patient", self.rules.normal(patient_id), _NAME_DIGITS)
+        return self.aliases.get(name, name)
 
     def patient_of(self, source_key: str) -> str:
         """Name the patient of a recording that stands for a patient of its own."""

@@ -61,8 +61,7 @@ _QUALITY = tuple(pa.field(QUALITY_PREFIX + name, pa.float32()) for name in QUALI
 
 def corpus_schema(labels: Sequence[Label]) -> pa.Schema:
     """Give the columns of a corpus with these labels, in order."""
-    kinds = {"number": pa.float64(), "codes": pa.list_(pa.string())}
-    extra = [pa.field(label.column, kinds[label.kind]) for label in sorted(labels, key=lambda label: label.name)]
+    extra = [pa.field(label.column, label.arrow_type) for label in sorted(labels, key=lambda label: label.name)]
     return pa.schema([*_CORE, *_QUALITY, *extra], metadata={_VERSION_KEY: str(SCHEMA_VERSION).encode()})
 
 

@@ -130,9 +130,9 @@ def contents_of(sources: Sequence[Source], suffixes: Sequence[Sequence[str]], ke
         yield key.digest("content", last[1] + source.item.encode())[:CONTENT_DIGITS]
 
 
-def facts_of(metadata: Mapping[str, Any], key: Key) -> str:
-    """Hash what the table says of one recording, with the key."""
-    text = json.dumps(metadata, sort_keys=True, default=str)
+def facts_of(metadata: Mapping[str, Any], measurements: str, key: Key) -> str:
+    """Hash what the tables say of one recording, with the key; `measurements` is the hash of theirs."""
+    text = json.dumps([metadata, measurements], sort_keys=True, default=str)
     return key.digest("facts", text.encode())[:CONTENT_DIGITS]
 
 

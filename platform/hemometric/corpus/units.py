@@ -20,7 +20,9 @@ from hemometric.corpus.files import replacing, sha256_of, write_bytes
 from hemometric.corpus.identity import IdRules
 from hemometric.corpus.ingest_config import IngestConfig
 from hemometric.corpus.labels import Label
+from hemometric.corpus.measured_rows import Counts, Measured, hash_of
 from hemometric.corpus.metadata import NULLED
+from hemometric.corpus.pairing import OUTCOMES, Pairing
 from hemometric.corpus.pseudonyms import Key
 from hemometric.corpus.schema import row_of, staged_schema
 from hemometric.corpus.split import HashSplit
@@ -34,7 +36,7 @@ from hemometric.waveform import assess
 
 STAGING = "staging"
 _PLAIN = IdRules()
-_NOTE_FIELDS = {"num_sources", "num_accepted", "num_unmatched", "nulled", "rejected", "sha256"}
+_NOTE_FIELDS = {"num_sources", "num_accepted", "num_unmatched", "nulled", "paired", "rejected", "sha256"}
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class IngestContext:
     key: Key
     labels: tuple[Label, ...]
     has_table: bool
+    measured: Measured | None = None
 
     @property
     def staging(self) -> Path:
@@ -98,12 +101,15 @@ class ReadUnit:
     ----------
     rejected : list of tuple
         As `schema.QUARANTINE_SCHEMA` says.
+    paired : dict
+        From a label of measurements to how often each of `pairing.OUTCOMES` befell an accepted recording.
     """
 
     table: pa.Table
     rejected: list[tuple[str, ...]] = field(default_factory=list)
     nulled: dict[str, int] = field(default_factory=dict)
     num_unmatched: int = 0
+    paired: Counts = field(default_factory=dict)
 
 
 def read_unit(context: IngestContext, unit: Unit) -> ReadUnit:
@@ -111,18 +117,26 @@ def read_unit(context: IngestContext, unit: Unit) -> ReadUnit:
     rows: list[dict[str, Any]] = []
     rejected: list[tuple[str, ...]] = []
     nulled: Counter[str] = Counter()
+    measurements = hash_of(context.config.measurements)
+    pairing = None if context.measured is None else Pairing(context.measured)
+    paired: Counts = {} if pairing is None else {name: dict.fromkeys(OUTCOMES, 0) for name in pairing.names}
     found = read_guarded(unit.sources, context.config.formats, context.config.guard)
     contents = contents_of(unit.sources, unit.suffixes, context.key)
     for source, metadata, one, content in zip(unit.sources, unit.metadata.to_pylist(), found, contents, strict=True):
-        facts = facts_of(metadata, context.key)
+        facts = facts_of(metadata, measurements, context.key)
         row = one if isinstance(one, Rejected) else _row(context, source, one, metadata)
         if isinstance(row, Rejected):
             rejected.append((context.key.recording_id(source.key), row.reason, row.detail, content, facts))
         else:
             rows.append({**row, "content": content, "facts": facts})
+            if pairing is not None:
+                near = pairing.paired(row["patient"], row["acquired"])
+                rows[-1] |= near.columns
+                for name, outcome in near.outcomes.items():
+                    paired[name][outcome] += 1
             nulled.update(metadata[NULLED] or ())
     table = pa.Table.from_pylist(rows, schema=staged_schema(context.labels))
-    return ReadUnit(table, sorted(rejected), dict(sorted(nulled.items())), unit.matched.count(False))
+    return ReadUnit(table, sorted(rejected), dict(sorted(nulled.items())), unit.matched.count(False), paired)
 
 
 def _row(
@@ -191,6 +205,7 @@ def stage_unit(context: IngestContext, unit: Unit) -> UnitSummary:
             "num_accepted": content.table.num_rows,
             "num_unmatched": content.num_unmatched,
             "nulled": content.nulled,
+            "paired": content.paired,
             "rejected": content.rejected,
             "sha256": digest,
         }
