@@ -12,6 +12,7 @@ import typer
 
 from hemometric import __version__
 from hemometric.cli.ends import say
+from hemometric.cli.privacy_commands import quarantine_app
 from hemometric.errors import UsageError
 
 JOBS = ("ingest", "neighbours", "pretrain", "finetune", "tune", "embed", "predict", "evaluate")
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 config_app = typer.Typer(help="Check and show configs.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
+app.add_typer(quarantine_app, name="quarantine")
 
 Overrides = Annotated[
     list[str] | None,
@@ -70,12 +72,15 @@ def ingest(
         Path | None, typer.Option(help="Key file of the pseudonyms; made, and its place said, where none is.")
     ] = None,
     config: ConfigFile = None,
+    retry_quarantine: Annotated[
+        bool, typer.Option("--retry-quarantine", help="Read again, too, what the corpus refused before.")
+    ] = False,
     debug: Debug = False,
 ) -> None:
     """Turn vendor files into a corpus: checked, pseudonymised, split by patient, hashed."""
     overrides = [word for word in sources or [] if "=" in word and not _exists(word)]
     paths = [word for word in sources or [] if word not in overrides]
-    fields = {"sources": paths, "out": out, "key": key}
+    fields = {"sources": paths, "out": out, "key": key, "retry_quarantine": retry_quarantine}
     launch("ingest", decode_job("ingest", config, [*_table(table, config), *overrides], fields))
 
 

@@ -19,6 +19,7 @@ from hemometric.corpus.planned import plan_shards
 from hemometric.corpus.pseudonyms import load_or_create_key
 from hemometric.corpus.rewrites import rewrite_shard
 from hemometric.corpus.shards import write_shard
+from hemometric.corpus.source_table import keep_sources
 from hemometric.corpus.units import stage_unit
 from hemometric.runs.base import Workers
 from hemometric.runs.pace import Pace
@@ -41,6 +42,8 @@ class IngestRun(Workers):
         Folder of the corpus.
     key : Path or None
         Key file of the pseudonyms; None takes the one of the user's config folder, and makes it when it is not there.
+    retry_quarantine : bool
+        Read again, too, what the corpus refused before.
     ingest : IngestConfig
         What is computed.
     """
@@ -49,6 +52,7 @@ class IngestRun(Workers):
     sources: Annotated[tuple[Path, ...], PLACEMENT] = Field(min_length=1)
     out: Annotated[Path, PLACEMENT]
     key: Annotated[Path | None, PLACEMENT] = None
+    retry_quarantine: Annotated[bool, PLACEMENT] = False
     ingest: IngestConfig = IngestConfig()
 
 
@@ -66,7 +70,9 @@ def ingest(config: IngestRun, open_map: Callable[[IngestPlan], AbstractContextMa
     key = load_or_create_key(config.key)
     lines = [f"pseudonym key made: {key.path}; keep it, and keep it secret"] if key.created else []
     with ingest_lock(config.out):
-        plan = prepare_ingest(config.ingest, config.sources, config.out, key)
+        plan = prepare_ingest(config.ingest, config.sources, config.out, key, retry_quarantine=config.retry_quarantine)
+        # Before anything is read, so that keys of an ingest that is killed can be located.
+        keep_sources(key, config.out, config.sources, plan.sources)
         if plan.finished is not None:
             return [*lines, f"{config.out} holds these recordings already; nothing to do", *summary(plan.finished)]
         with open_map(plan) as mapped:
@@ -91,12 +97,14 @@ def summary(manifest: Manifest) -> list[str]:
     lines = [f"{counts.accepted} of {found} accepted, in {counted(len(manifest.shards), 'shard')}"]
     if counts.rejected:
         reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(counts.rejected.items()))
-        lines.append(f"refused: {reasons} (see quarantine.parquet)")
+        lines.append(f"refused: {reasons} (see `hemometric quarantine list`)")
     if counts.unmatched and manifest.table.kind != "none":
         lines.append(f"{counts.unmatched} recordings have no row in the table")
     if counts.nulled:
         nulled = ", ".join(f"{field} {count}" for field, count in sorted(counts.nulled.items()))
         lines.append(f"values out of range, now absent: {nulled}")
+    for name, outcomes in sorted(counts.paired.items()):
+        lines.append(f"{name}: ECGs {_listed(outcomes)}; its table's values {_listed(counts.measurements[name])}")
     splits = ", ".join(
         f"{name} {counts.splits[name].recordings} of {counts.splits[name].patients} patients" for name in SPLITS
     )
@@ -106,3 +114,7 @@ def summary(manifest: Manifest) -> list[str]:
     if counts.labels:
         lines.append("labels: " + ", ".join(f"{name} on {count}" for name, count in sorted(counts.labels.items())))
     return lines
+
+
+def _listed(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in sorted(counts.items()) if count) or "none"

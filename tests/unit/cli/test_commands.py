@@ -40,7 +40,8 @@ def hemometric(*words: str) -> int:
 
 def test_the_commands_are_those_of_the_design() -> None:
     others = {("verify",), ("inspect",), ("synthesise",), ("submit",), ("demo",), ("config", "check")}
-    assert set(COMMANDS) == {(job,) for job in JOBS} | others | {("config", "show"), ("version",)}
+    privacy = {("quarantine", "list"), ("quarantine", "locate")}
+    assert set(COMMANDS) == {(job,) for job in JOBS} | others | privacy | {("config", "show"), ("version",)}
     assert set(JOBS) == set(catalogue.JOBS) - {"synthesise"}
 
 

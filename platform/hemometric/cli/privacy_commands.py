@@ -1,0 +1,44 @@
+"""Commands about patients' privacy: what was refused, and where a key came from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hemometric.cli.ends import say
+
+quarantine_app = typer.Typer(help="What an ingest refused, and the files that keys stand for.", no_args_is_help=True)
+
+Debug = Annotated[bool, typer.Option("--debug", help="Show the whole traceback of an error.")]
+
+
+@quarantine_app.command("list", epilog="Example: hemometric quarantine list corpus --reason truncated --keys")
+def quarantine_list(
+    corpus: Annotated[Path, typer.Argument(help="Folder of a corpus, or of one whose ingest ended early.")],
+    reason: Annotated[str | None, typer.Option(help="Only what was refused for this reason code.")] = None,
+    keys: Annotated[bool, typer.Option("--keys", help="List each recording's key with what is wrong.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Count what was refused by reason; with --keys, list it."""
+    from hemometric.runs.quarantine import list_quarantine
+
+    for line in list_quarantine(corpus, reason=reason, keys=keys):
+        say(line)
+
+
+@quarantine_app.command("locate", epilog="Example: hemometric quarantine locate 3f2a91 --corpus corpus")
+def quarantine_locate(
+    keys: Annotated[list[str], typer.Argument(help="Keys of recordings, or unique beginnings of them.")],
+    corpus: Annotated[
+        Path | None, typer.Option(help="Corpus of the recordings; else all of the key are searched.")
+    ] = None,
+    key: Annotated[Path | None, typer.Option(help="Key file of the pseudonyms, as at the ingest.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Say which file a key stands for: path, item and format. The answer may name patients."""
+    from hemometric.runs.quarantine import locate_sources
+
+    for line in locate_sources(keys, corpus=corpus, key_file=key):
+        say(line)
