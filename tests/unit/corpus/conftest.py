@@ -91,7 +91,7 @@ def corpus_path(whole_corpus: Path, tmp_path: Path) -> Path:
     return tmp_path / "corpus"
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write_record() -> WriteRecord:
     """Write one WFDB record, format 16, of 12 leads that obey the limb-lead identities."""
 
