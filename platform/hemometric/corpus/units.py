@@ -36,6 +36,7 @@ from hemometric.waveform import assess
 
 STAGING = "staging"
 _PLAIN = IdRules()
+_YEARS = (1900, 2999)  # archives shift dates into the future, one of them into the year 2704
 _NOTE_FIELDS = {"num_sources", "num_accepted", "num_unmatched", "nulled", "paired", "rejected", "sha256"}
 
 
@@ -155,6 +156,8 @@ def _row(
     else:
         return Rejected(source.key, "missing_patient", "neither the table nor the file names the patient")
     acquired = metadata.get("acquired") or recording.acquired
+    if acquired is not None and not _YEARS[0] <= acquired.year <= _YEARS[1]:
+        acquired = None  # a clock that was never set; and calendars end
     split: str | None = None
     if not isinstance(config.split, HashSplit):
         facts = (metadata["fold"], metadata["site"], acquired)
