@@ -46,14 +46,16 @@ class Pulse:
     @classmethod
     def of(cls, signal: Float32, rate_hz: float) -> Pulse:
         """Measure [lead, sample] mV without NaN, of which the first minute is enough."""
+        if not signal.size:
+            return cls(np.nan, np.nan, 0.0)
         steep = np.abs(slopes(signal[:, : int(_LONGEST_S * rate_hz)], rate_hz)).mean(axis=0)
         steep = np.maximum(steep - np.median(steep), 0.0)
-        alike = _autocorrelation(steep)
-        if not alike.size:
-            return cls(np.nan, np.nan, 0.0)
-        width_s = float(np.argmax(alike < 0.5)) / rate_hz
+        sharp = _autocorrelation(steep)
         # Beats are not as punctual as a QRS is short.
         alike = _autocorrelation(uniform_filter1d(steep, max(1, round(_JITTER_S * rate_hz))))
+        if not sharp.size or not alike.size:
+            return cls(np.nan, np.nan, 0.0)
+        width_s = float(np.argmax(sharp < 0.5)) / rate_hz
         first = min(max(int(np.argmax(alike < _ALONE)), int(FASTEST_S * rate_hz)), alike.size - 1)
         place = first + int(np.argmax(alike[first:] >= _FIRST * alike[first:].max()))
         while place + 1 < alike.size and alike[place + 1] >= alike[place]:

@@ -47,14 +47,14 @@ def padding(counts: Int16) -> tuple[int, int]:
 def without_padding(recording: Recording) -> Recording:
     """Cut off what stands still at either end for `PADDING_S` or longer; a recording without any is returned as it is.
 
-    One that never moves stays whole, since there would be nothing left.
+    One that never moves, or once, stays whole, since there would be nothing left.
     """
     before, after = (num if num >= PADDING_S * recording.rate_hz else -1 for num in padding(recording.counts))
-    if before == recording.num_samples or before == after == -1:
-        return recording
     # The sample beside the part that moves still holds the value of the padding.
-    kept = recording.counts[:, before + 1 : recording.num_samples - after - 1]
-    return dataclasses.replace(recording, counts=kept)
+    first, stop = before + 1, recording.num_samples - after - 1
+    if first >= stop or (first, stop) == (0, recording.num_samples):
+        return recording
+    return dataclasses.replace(recording, counts=recording.counts[:, first:stop])
 
 
 def amplitudes(signal: Float32, rate_hz: float) -> Float32:

@@ -194,6 +194,8 @@ def _measure_shape(
     found: dict[str, float],
 ) -> None:
     """Measure noise and swaps of the leads that move, without the spikes found in them."""
+    if not moving.any():
+        return
     saturated = measures.saturated(signal12[moving])
     found["num_saturated_leads"] = float(saturated.sum())
     if saturated.any():

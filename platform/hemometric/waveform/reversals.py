@@ -102,12 +102,13 @@ def reversal_evidence(eight: Float32, rate_hz: float) -> dict[str, float]:
     the swap. The idea, that each lead can be told from the others, is that of Kors and van Herpen (J Electrocardiol
     2001;34 Suppl:125). It needs no heartbeat to be found, and knows neither offset nor gain.
 
-    On 541 real ECGs (means of PTB-XL alone for the others, and of the others for PTB-XL), from an evidence of 0.4 on,
-    swaps that were made are named rightly in 94 % (arms), 95 % (right arm and left leg), 90 % (V1 and V2), 82 % (V3,
-    V4), 74 % (V4, V5), 63 % (V5, V6), 96 % (V1, V3), 93 % (V2, V4), 92 % (V3, V5). Of the ECGs as they are 13 (2.4 %)
-    are flagged, 1 of 309 in PTB-XL and 11 of 152 in CODE-15; how many of these are true is unknown, but four (arms,
-    and V1 and V2, with 1.6 to 2.6) lie far from all others. Left out as not worth it: left arm and left leg (18 %
-    found), V2 and V3 (66 % found, 2.2 % wrongly), V4 and V6 (88 % found, 0.9 % wrongly).
+    On 541 real ECGs (with the means of PTB-XL for the others, and of the others for PTB-XL), from an evidence of 0.4
+    on, swaps that were made are named rightly in 94 % (arms), 96 % (right arm and left leg), 90 % (V1 and V2), 82 %
+    (V3, V4), 75 % (V4, V5), 64 % (V5, V6), 96 % (V1, V3), 93 % (V2, V4) and 92 % (V3, V5). Of the ECGs as they are 13
+    (2.4 %) are suspected: 1 of 309 in PTB-XL, 2 of 80 in CinC 2021 and more of PTB-XL, 10 of 152 in CODE-15. How many
+    of these are true is unknown; four (arms, and V1 and V2 with 1.6 to 2.6) lie far from all others. Left out as not
+    worth it: left arm and left leg (18 % found), V2 and V3 (66 % found, 2.2 % wrongly), V4 and V6 (88 % found, 0.9 %
+    wrongly).
 
     Returns
     -------
