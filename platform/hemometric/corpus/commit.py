@@ -74,9 +74,9 @@ def commit(plan: IngestPlan, planned: Planned, entries: Sequence[ShardEntry]) ->
             rejected=dict(sorted(Counter(planned.rejected["reason"].to_pylist()).items())),
             unmatched=(before.unmatched if before else 0)
             + (sum(note["num_unmatched"] for note in notes) if context.has_table else 0),
-            nulled=_added(before.nulled if before else {}, *(note["nulled"] for note in notes)),
+            nulled=added(before.nulled if before else {}, *(note["nulled"] for note in notes)),
             measurements={} if context.measured is None else context.measured.counts,
-            paired=_added_within(_paired_before(plan), *(note["paired"] for note in notes)),
+            paired=added_within(_paired_before(plan), *(note["paired"] for note in notes)),
             labels=_labels(plan, planned),
             splits=split_counts(planned.rows),
         ),
@@ -99,14 +99,16 @@ def _paired_before(plan: IngestPlan) -> dict[str, dict[str, int]]:
     return before.counts.paired if before is not None and is_same else {}
 
 
-def _added(*counts: dict[str, int]) -> dict[str, int]:
+def added(*counts: dict[str, int]) -> dict[str, int]:
+    """Add counts by name, names sorted."""
     total = sum(map(Counter, counts), Counter[str]())
     return dict(sorted(total.items()))
 
 
-def _added_within(*counts: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
+def added_within(*counts: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
+    """Add counts of counts by both names."""
     names = sorted({name for one in counts for name in one})
-    return {name: _added(*(one.get(name, {}) for one in counts)) for name in names}
+    return {name: added(*(one.get(name, {}) for one in counts)) for name in names}
 
 
 def _labels(plan: IngestPlan, planned: Planned) -> dict[str, int]:

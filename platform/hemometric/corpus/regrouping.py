@@ -105,8 +105,9 @@ def rows_of_shards(corpora: Sequence[Corpus]) -> tuple[tuple[Origin, ...], pa.Ta
     """
     origins: list[Origin] = []
     tables = []
-    for corpus, shard in ((corpus, shard) for corpus in corpora for shard in corpus.manifest.shards):
-        table = corpus.shard_table(shard, _INDEXED)
+    everything = [(corpus, shard) for corpus in corpora for shard in corpus.manifest.shards]
+    for held_by, shard in everything:
+        table = held_by.shard_table(shard, _INDEXED)
         num_leads = pc.list_value_length(table["leads"])
         counts = pc.multiply(pc.cast(num_leads, pa.int64()), pc.cast(table["num_samples"], pa.int64()))
         added = {
@@ -116,7 +117,7 @@ def rows_of_shards(corpora: Sequence[Corpus]) -> tuple[tuple[Origin, ...], pa.Ta
             "row": pa.array(np.arange(len(table), dtype=np.int32)),
             "shift_days": pa.array(np.zeros(len(table), np.int64)),
         }
-        origins.append(Origin(corpus.path, shard, pc.sum(added["bytes"]).as_py() or 0))
+        origins.append(Origin(held_by.path, shard, pc.sum(added["bytes"]).as_py() or 0))
         table = table.drop_columns(["leads"])
         for name, column in added.items():
             table = table.append_column(name, column)
