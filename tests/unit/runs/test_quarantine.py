@@ -1,0 +1,148 @@
+"""What was refused is listed by key, and a key leads whoever holds the key file to the file."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hemometric.corpus import open_corpus
+from hemometric.corpus.source_table import folder_of
+from hemometric.corpus.units import stage_unit
+from hemometric.errors import DataRejectedError, PrivacyError, UsageError
+from hemometric.runs import ingest
+from hemometric.runs.quarantine import list_quarantine, locate_sources
+
+
+@pytest.fixture
+def run(line: Any, tmp_path: Path) -> Any:
+    """An ingest of a copy of part of the cohort, two records of it cut short, with a key of its own."""
+    headers = sorted(line.cohort.rglob("*.hea"))[:20]
+    for header in headers:
+        target = tmp_path / "archive" / header.relative_to(line.cohort)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        for suffix in (".hea", ".dat"):
+            shutil.copy(header.with_suffix(suffix), target.with_suffix(suffix))
+    shutil.copy(line.cohort / "labels.csv", tmp_path / "archive")
+    broken = sorted((tmp_path / "archive").rglob("*.dat"))[:2]
+    for path in broken:
+        path.rename(path.with_suffix(".whole"))
+        path.write_bytes(path.with_suffix(".whole").read_bytes()[:99])
+    shutil.copy(line.key, tmp_path / "key")
+    config = line.ingest(tmp_path / "out", key=tmp_path / "key", sources=[str(tmp_path / "archive")])
+    table = config.ingest.table.model_copy(update={"path": tmp_path / "archive" / "labels.csv"})
+    settings = config.ingest.model_copy(update={"table": table, "max_rejected_fraction": 0.5})
+    return config.model_copy(update={"ingest": settings})
+
+
+def broken_files(run: Any) -> set[Path]:
+    return {path.with_suffix(".hea") for path in run.sources[0].rglob("*.whole")}
+
+
+def keys_of(lines: list[str]) -> list[str]:
+    return [line.split()[0] for line in lines if line.partition("  ")[2]]
+
+
+def test_the_summary_points_to_the_list_and_the_list_to_the_files(run: Any) -> None:
+    said = ingest.run(run)
+    assert any("hemometric quarantine list" in line for line in said)
+    counted = list_quarantine(run.out)
+    assert "2 recordings refused" in counted
+    assert "truncated 2" in counted
+    assert "hemometric quarantine locate" in counted[-1]
+    listed = list_quarantine(run.out, reason="truncated", keys=True)
+    keys = keys_of(listed)
+    assert len(keys) == 2
+    for corpus in (None, run.out):
+        located = [line.split("\t") for line in locate_sources(keys, corpus=corpus, key_file=run.key)]
+        assert [given for given, *_ in located] == keys
+        assert {Path(path) for _, path, *_ in located} == broken_files(run)
+        assert {tuple(rest) for _, _, *rest in located} == {("-", "wfdb")}
+    accepted = open_corpus(run.out).table(columns=["recording_id"])["recording_id"].to_pylist()
+    (found,) = locate_sources([accepted[0][:16].upper()], key_file=run.key)
+    assert Path(found.split("\t")[1]).is_file()
+    inside = b"".join(path.read_bytes() for path in run.out.rglob("*") if path.is_file())
+    assert str(run.sources[0]).encode() not in inside
+
+
+def test_what_was_refused_is_read_again_on_request(run: Any) -> None:
+    ingest.run(run)
+    key = keys_of(list_quarantine(run.out, keys=True))[0]
+    plain = ingest.run(run)
+    assert any("nothing to do" in line for line in plain)
+    settings = run.ingest.model_copy(update={"max_rejected_fraction": 1.0})  # of the two that are read again
+    again = ingest.run(run.model_copy(update={"retry_quarantine": True, "ingest": settings}))
+    assert not any("nothing to do" in line for line in again)
+    assert open_corpus(run.out).manifest.num_ingests == 2
+    assert key in keys_of(list_quarantine(run.out, keys=True)), "it is as short as before"
+
+
+def test_keys_of_an_ingest_that_was_killed_or_refused_resolve(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ingest, "stage_unit", killed)
+    with pytest.raises(KeyboardInterrupt):
+        ingest.run(run)
+    assert len(list(folder_of(run.key).glob("*.parquet"))) == 1
+    monkeypatch.setattr(ingest, "stage_unit", stage_unit)
+    strict = run.model_copy(update={"ingest": run.ingest.model_copy(update={"max_rejected_fraction": 0.0})})
+    with pytest.raises(DataRejectedError):
+        ingest.run(strict)
+    listed = list_quarantine(run.out, keys=True)
+    assert "not finished" in listed[0]
+    located = locate_sources(keys_of(listed), corpus=run.out, key_file=run.key)
+    assert {Path(text.split("\t")[1]) for text in located} == broken_files(run)
+
+
+def test_a_moved_archive_is_followed(run: Any, tmp_path: Path) -> None:
+    ingest.run(run)
+    (tmp_path / "elsewhere").mkdir()
+    moved = run.sources[0].rename(tmp_path / "elsewhere" / "archive")
+    table = run.ingest.table.model_copy(update={"path": moved / "labels.csv"})
+    settings = run.ingest.model_copy(update={"table": table})
+    ingest.run(run.model_copy(update={"sources": (moved,), "ingest": settings}))
+    keys = keys_of(list_quarantine(run.out, keys=True))
+    assert all(Path(text.split("\t")[1]).is_relative_to(moved) for text in locate_sources(keys, key_file=run.key))
+
+
+def test_what_cannot_be_answered_says_why(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ingest.run(run)
+    for words, told in (
+        (["zz"], "no key"),
+        ([""], "no key"),
+        (["0" * 33], "no key"),
+        (["0" * 32], "no source"),
+        (list("0123456789abcdef"), "give more"),
+    ):
+        with pytest.raises(UsageError, match=told):
+            locate_sources(words, key_file=run.key)
+    with pytest.raises(UsageError, match="key file"):
+        locate_sources(["00"], key_file=tmp_path / "none")
+    with pytest.raises(UsageError, match="leave --corpus out"):
+        locate_sources(["00"], corpus=tmp_path, key_file=run.key)
+    with pytest.raises(UsageError, match="did you mean 'truncated'"):
+        list_quarantine(run.out, reason="trunkated")
+    with pytest.raises(UsageError, match="does not exist"):
+        list_quarantine(tmp_path / "none")
+    folder_of(run.key).chmod(0o755)
+    with pytest.raises(PrivacyError, match="chmod 700"):
+        locate_sources(["00"], key_file=run.key)
+    with pytest.raises(PrivacyError, match="chmod 700"):
+        ingest.run(run)
+
+
+def test_a_name_cannot_write_on_the_terminal(tmp_path: Path) -> None:
+    from hemometric.corpus.source_table import Located
+    from hemometric.runs.quarantine import _lines
+
+    (shown,) = _lines("ab", [Located("ab", Path("x\x1b[2J\n\udcffé"), "", "wfdb")])
+    assert shown == "ab\tx\\x1b[2J\\n\\xffé\t-\twfdb"
+
+
+def test_retrying_changes_no_fingerprint(run: Any) -> None:
+    from hemometric.config import fingerprint
+
+    assert fingerprint(run) == fingerprint(run.model_copy(update={"retry_quarantine": True}))
