@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -95,3 +97,14 @@ def test_an_artefact_beside_a_pacemaker_is_still_one(ecg, record) -> None:
     assert result.flags == ("pacemaker_suspected", "spikes")
     assert result.quality.spikes_per_10s == pytest.approx(1.0, rel=0.01)
     assert result.quality.pacing_spikes_per_10s == pytest.approx(len(beats), rel=0.01)
+
+
+def test_an_hour_of_spikes_takes_no_memory_of_all_pairs() -> None:
+    """1.8 million samples with 60,000 spikes: pairs of them would be 3.6 GB."""
+    signal = np.zeros((1, 1_800_000), np.float32)
+    signal[:, 20::30] = 1.5
+    tracemalloc.start()
+    assert verdict(signal)[0] > 50_000
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 300e6, f"{peak / 1e6:.0f} MB"
