@@ -11,7 +11,6 @@ from hemometric.vendors.npy_format import NpyConfig
 QUANTISATION_MV = 0.0005
 STORED = ()
 ITEMS = 2
-CHECKED = False
 
 
 def configured() -> Vendor:

@@ -86,10 +86,11 @@ class _Parquet:
         _check_columns(self._file.schema_arrow, columns)
         groups = [self._file.metadata.row_group(index) for index in range(self._file.metadata.num_row_groups)]
         self.rows = [group.num_rows for group in groups]
-        if min(self.rows, default=0) < 0:
+        # Not by column: a damaged one ends the process there, since pyarrow 25 lets a C++ exception through.
+        self.sizes = [group.total_byte_size for group in groups]
+        if min([*self.rows, *self.sizes], default=0) < 0:
             raise ReadError("unreadable", "the table is damaged")
         check_num_items(sum(self.rows))
-        self.sizes = [_size(group, columns) for group in groups]
 
     def pieces(self, block: int, columns: Sequence[str]) -> Iterator[Any]:
         if self.sizes[block] > MAX_BLOCK_BYTES:
@@ -143,16 +144,6 @@ def _check_columns(schema: Any, columns: Sequence[str]) -> None:
     for name in columns:
         if schema.names.count(name) != 1:
             raise ReadError("no_waveform", "a column that the config names is not there, or there twice")
-
-
-def _size(group: Any, columns: Sequence[str]) -> int:
-    """Estimate the bytes of some columns, unpacked: a million equal values are packed into a few, and count as many."""
-    chunks = [group.column(index) for index in range(group.num_columns)]
-    below = tuple(f"{name}." for name in columns)
-    chosen = [chunk for chunk in chunks if f"{chunk.path_in_schema}.".startswith(below)]
-    if any(min(chunk.total_uncompressed_size, chunk.num_values) < 0 for chunk in chosen):
-        raise ReadError("unreadable", "the table is damaged")
-    return sum(max(chunk.total_uncompressed_size, 4 * chunk.num_values) for chunk in chosen)
 
 
 def _too_large(what: str, option: str) -> str:

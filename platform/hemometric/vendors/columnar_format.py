@@ -167,21 +167,36 @@ def _read_group(
     blocks: Blocks, config: ColumnarConfig, group: Sequence[tuple[int, str]], name: str
 ) -> dict[str, Recording | Rejected]:
     """Read some rows, each block once."""
+    import pyarrow as pa
+
     waiting: dict[int, dict[int, str]] = {}
     for row, key in group:
         block, at = block_of(blocks, row)
         waiting.setdefault(block, {})[at] = key
     found: dict[str, Recording | Rejected] = {}
     for block, keys in sorted(waiting.items()):
-        start = 0
-        for piece in blocks.pieces(block, config.columns):
-            for at in range(start, start + piece.num_rows):
-                if at in keys:
-                    found[keys[at]] = _read_row(piece, at - start, config, keys[at], name)
-            start += piece.num_rows
-            if start > max(keys):
-                break
+        try:
+            found |= _read_block(blocks, config, block, keys, name)
+        except pa.ArrowMemoryError:
+            raise
+        except (pa.ArrowException, OSError):  # of this block: the others may be sound
+            found |= {key: Rejected(key, "unreadable", "its part of the table is damaged") for key in keys.values()}
     return {key: found.get(key, Rejected(key, "truncated", "its row is announced and not there")) for _, key in group}
+
+
+def _read_block(
+    blocks: Blocks, config: ColumnarConfig, block: int, keys: Mapping[int, str], name: str
+) -> dict[str, Recording | Rejected]:
+    found: dict[str, Recording | Rejected] = {}
+    start = 0
+    for piece in blocks.pieces(block, config.columns):
+        for at in range(start, start + piece.num_rows):
+            if at in keys:
+                found[keys[at]] = _read_row(piece, at - start, config, keys[at], name)
+        start += piece.num_rows
+        if start > max(keys):
+            break
+    return found
 
 
 def _read_row(piece: Any, row: int, config: ColumnarConfig, key: str, name: str) -> Recording | Rejected:

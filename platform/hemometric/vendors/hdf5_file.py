@@ -7,9 +7,11 @@ and filters that are loaded as libraries). Each is looked for before the library
 from __future__ import annotations
 
 import math
+import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hemometric.vendors.source import ReadError, read_bounded
+from hemometric.vendors.source import MAX_FILE_BYTES, ReadError, read_bounded
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 MAX_CHUNK_BYTES = 1 << 27
@@ -29,11 +31,36 @@ _SWELLS = {1: 1032, 32000: 90}  # how many bytes, at most, deflate and LZF make 
 _FLETCHER = 3
 _MAX_UNPACKED_BYTES = 1 << 29
 _SMALL_BYTES = 4096
+_HEAP = b"GCOL\1\0\0\0"
+_MAX_HEAP_OBJECTS = 1 << 20
 
 
 def is_hdf5(head: bytes) -> bool:
     """Whether a file that begins so is HDF5."""
     return any(head.startswith(SIGNATURE, at) for at in _USER_BLOCKS)
+
+
+@lru_cache(maxsize=16)
+def _check_heaps(path: str, size: int, mtime_ns: int) -> None:  # noqa: ARG001 - what the answer holds for
+    """Refuse a file whose heap of texts would hold the library for ever: an object without a length follows itself.
+
+    The layout is that of the HDF5 File Format Specification, III.E, "Global Heap".
+    """
+    if size > MAX_FILE_BYTES:
+        raise ReadError("unsupported", "texts of variable length are not read in files this large; fix their length")
+    content = read_bounded(Path(path), MAX_FILE_BYTES)
+    at, num_objects = content.find(_HEAP), 0
+    while at >= 0:
+        (size,) = struct.unpack_from("<Q", content.ljust(at + 16, b"\0"), at + 8)
+        place, end = at + 16, min(at + size, len(content)) - 16
+        while place <= end:
+            index, length = struct.unpack_from("<H6xQ", content, place)
+            # Object 0 is the free rest, and its length counts its own header.
+            place += 16 + -(-length // 8) * 8 if index else length
+            num_objects += 1
+            if (not index and length < 16) or num_objects > _MAX_HEAP_OBJECTS:
+                raise ReadError("unsafe", "its heap of texts is damaged, or larger than any ECG needs")
+        at = content.find(_HEAP, at + 16)
 
 
 @contextmanager
@@ -207,31 +234,31 @@ def column(dataset: Any) -> Any:
         raise ReadError("unsupported", "the ids are no plain list of numbers or texts")
     for chunk in _chunks(dataset, (slice(None),)):
         _check_chunk(dataset, chunk)
+    _before_reading(dataset.dtype, dataset)
     return dataset[()]
 
 
-def small(found: Any) -> Any:
-    """Read a dataset or an attribute's id of one short value: a number, text, or bytes; None for all else."""
-    import h5py
-
-    if isinstance(found, h5py.Dataset):
-        found = checked(found)
-        fits = found.size == 1 and found.id.get_storage_size() <= _SMALL_BYTES and not _refers(found.dtype)
-        value = found[()] if fits else None
-    else:
-        fits = math.prod(found.shape) == 1 and found.get_storage_size() <= _SMALL_BYTES and not _refers(found.dtype)
-        value = np.empty(found.shape, dtype=found.dtype) if fits else None
-        if value is not None:
-            found.read(value)
-            value = value.reshape(-1)[0]
-    if isinstance(value, np.ndarray):
-        value = value.reshape(-1)[0]
+def small(dataset: Any) -> Any:
+    """Read a dataset of one short value: a number, text, or bytes; None for all else."""
+    dataset = checked(dataset)
+    if dataset.size != 1 or dataset.id.get_storage_size() > _SMALL_BYTES or _refers(dataset.dtype):
+        return None
+    _before_reading(dataset.dtype, dataset)
+    value = np.asarray(dataset[()]).reshape(-1)[0]
     return value.tobytes() if isinstance(value, np.void) else value
 
 
 def attribute(found: Any, name: str) -> Any:
-    """Read an attribute of one short value; None where there is none."""
-    return small(found.attrs.get_id(name)) if name in found.attrs else None
+    """Read an attribute of one short value: a number or text; None for all else, and where there is none."""
+    if name not in found.attrs:
+        return None
+    stored = found.attrs.get_id(name)
+    if math.prod(stored.shape) != 1 or stored.get_storage_size() > _SMALL_BYTES or _refers(stored.dtype):
+        return None
+    _before_reading(stored.dtype, found)
+    value = np.empty(stored.shape, dtype=stored.dtype)
+    stored.read(value)
+    return value.reshape(-1)[0]
 
 
 def _refers(dtype: np.dtype[Any]) -> bool:
@@ -239,3 +266,10 @@ def _refers(dtype: np.dtype[Any]) -> bool:
     import h5py
 
     return dtype.kind == "O" and h5py.check_string_dtype(dtype) is None
+
+
+def _before_reading(dtype: np.dtype[Any], found: Any) -> None:
+    if dtype.kind == "O":
+        path = found.file.filename
+        status = Path(path).stat()
+        _check_heaps(path, status.st_size, status.st_mtime_ns)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -46,6 +47,7 @@ class NpyConfig(ArrayLayout):
     def _items(self, path: Path) -> tuple[str, ...]:
         with _Arrays(path, self.signal) as arrays:
             num_ecgs = self.num_ecgs(arrays.shape)
+            arrays.check_complete()
             if num_ecgs is None:
                 return ("",)
             if self.id is None or not arrays.is_zip:
@@ -85,6 +87,7 @@ class _Arrays:
         stream = self._file if self._zip is None else self._member(signal)
         self.shape, self._is_fortran, self._dtype = _header(stream)
         self._start = stream.tell()
+        self._num_bytes = os.fstat(self._file.fileno()).st_size if self._zip is None else self._size(signal)
         self._stream: IO[bytes] = stream
         self._whole: npt.NDArray[Any] | None = None
 
@@ -93,6 +96,11 @@ class _Arrays:
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
+
+    def check_complete(self) -> None:
+        """Refuse a file that announces more than it holds: a header of 100 bytes can announce millions of ECGs."""
+        if self._start + math.prod(self.shape) * self._dtype.itemsize > self._num_bytes:
+            raise ReadError("truncated", "the array is not there as far as its header says")
 
     def one(self, layout: ArrayLayout, ecg: int | None) -> npt.NDArray[Any]:
         """Read one ECG; only its own bytes where they lie side by side."""
@@ -123,6 +131,9 @@ class _Arrays:
             content = _read_exactly(self._stream, math.prod(self.shape) * self._dtype.itemsize)
             self._whole = _array(content, self._dtype, self.shape, self._is_fortran)
         return self._whole
+
+    def _size(self, name: str) -> int:
+        return 0 if self._zip is None else self._zip.getinfo(f"{name}.npy").file_size
 
     def _member(self, name: str) -> IO[bytes]:
         if self._zip is None or f"{name}.npy" not in self._zip.namelist():

@@ -240,13 +240,17 @@ def test_a_block_that_is_too_large_is_refused_with_the_remedy(
     assert ("row_group_size" if name == "parquet" else "max_chunksize") in found[0].detail
 
 
-def test_many_equal_values_packed_into_few_bytes_count_as_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "ecgs.parquet"
-    write(path, pa.table({"ecg": pa.array([[0] * 12_000] * 50, pa.list_(pa.int16()))}), rows=50)
-    assert path.stat().st_size < 10_000
-    assert set(reasons(read_file(path, signal="ecg"))) == {"read"}
-    monkeypatch.setattr("hemometric.vendors.columnar_file.MAX_BLOCK_BYTES", 1 << 20)
-    assert set(reasons(read_file(path, signal="ecg"))) == {"too_large"}
+@every_format
+def test_a_damaged_block_leaves_the_others(name: str, tmp_path: Path) -> None:
+    path = tmp_path / f"ecgs.{name}"
+    options = {"write_page_checksum": True, "use_dictionary": False} if name == "parquet" else {"compression": "zstd"}
+    signals = [np.tile(one, 20).tobytes() for one in ecgs(6)]
+    write(path, pa.table({"id": list("abcdef"), "ecg": pa.array(signals)}), **options)
+    content = bytearray(path.read_bytes())
+    place = len(content) // 2  # amid the second of three blocks
+    content[place : place + 40] = bytes(40)
+    path.write_bytes(bytes(content))
+    assert reasons(read_file(path, signal="ecg", id="id")) == ["read"] * 2 + ["unreadable"] * 2 + ["read"] * 2
 
 
 @every_format

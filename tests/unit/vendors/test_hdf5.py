@@ -408,6 +408,19 @@ def test_a_filter_that_would_load_a_library_is_refused(tmp_path: Path) -> None:
     assert "32015" in one.detail
 
 
+def test_a_heap_of_texts_that_would_hold_the_library_for_ever_is_refused(tmp_path: Path) -> None:
+    for path in (plain_ml4h(tmp_path / "7.hd5"), code15(tmp_path / "a.h5", exam_id=["a", "b", "c"])):
+        assert set(reasons(read_file(path))) == {"read"}
+        content = bytearray(path.read_bytes())
+        heap = content.index(b"GCOL")
+        place = heap + 16
+        while content[place : place + 2] != b"\0\0":  # over the texts to the free rest, whose length becomes 0
+            place += 16 + -(-int.from_bytes(content[place + 8 : place + 16], "little") // 8) * 8
+        content[place + 8 : place + 16] = bytes(8)
+        path.write_bytes(bytes(content))
+        assert set(reasons(read_file(path))) == {"unsafe"}
+
+
 def test_references_are_no_samples(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["ecg"] = np.array([[file.ref] * 400] * 12, dtype=h5py.ref_dtype)
@@ -441,7 +454,7 @@ def test_a_packed_value_that_lies_about_its_size_is_refused(tmp_path: Path) -> N
             for group in file["ecg"].values():
                 del group["V1"]
                 group["V1"] = np.void(packed)
-                group["V1"].attrs.update({"method": "zstd", "dtype": "int16", "uncompressed_length": said})
+                group["V1"].attrs.update({"len": said // 2, "uncompressed_length": said})
         assert reasons(read_file(path)) == [reason, reason]
 
 
