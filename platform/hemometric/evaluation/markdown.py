@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from hemometric.evaluation.report import Part, Picture, Questions, Report, Table, Text, paragraphs
-from hemometric.evaluation.table import laid_out
+from hemometric.evaluation.report import Part, Picture, Questions, Report, Text, paragraphs
+from hemometric.evaluation.table import Table, laid_out
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|#~])")
 

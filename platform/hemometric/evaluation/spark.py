@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _BAR, _HEIGHT, _LEAST = 10, 60, 2
+_LEAST_BARS = 16  # fewer would be blocks
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Spark:
         ]
         return Markup(
             '<svg class="spark" viewBox="0 0 {} {}" preserveAspectRatio="none" role="img" aria-label="{}">{}</svg>'
-        ).format(len(self.heights) * _BAR, _HEIGHT, self.alt, Markup("").join(bars))
+        ).format(max(len(self.heights), _LEAST_BARS) * _BAR, _HEIGHT, self.alt, Markup("").join(bars))
 
     def _shares(self) -> list[float]:
         highest = max(self.heights, default=0.0)

@@ -29,6 +29,8 @@ class Column:
         Show the sign of positive numbers: for differences.
     best : str or None
         ``highest`` or ``lowest``: the best estimate of the column is emphasised.
+    numeric : bool
+        It holds numbers, though they may come as text; columns with a number are such in any case.
     """
 
     title: str
@@ -36,6 +38,7 @@ class Column:
     digits: int = 2
     signed: bool = False
     best: Literal["highest", "lowest"] | None = None
+    numeric: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,10 @@ class Table:
 def laid_out(table: Table) -> dict[str, Any]:
     """Give columns (title, unit, numeric), rows of cells (text, interval, best), and notes that explain what is NaN."""
     by_column = list(zip(*table.rows, strict=True)) or [()] * len(table.columns)
-    numeric = [any(isinstance(cell, (int, float, Interval)) for cell in cells) for cells in by_column]
+    numeric = [
+        column.numeric or any(isinstance(cell, (int, float, Interval)) for cell in cells)
+        for column, cells in zip(table.columns, by_column, strict=True)
+    ]
     best = [_best(column, cells) for column, cells in zip(table.columns, by_column, strict=True)]
     reasons: dict[str, dict[str, list[str]]] = {}
     rows = []

@@ -24,28 +24,27 @@ from hemometric.evaluation.figures.style import (
 )
 
 
-def histograms(edges: Sequence[float], counts: Mapping[str, Sequence[int]], *, x: str) -> Figure:
-    """Draw one histogram for each group, as shares of the group, so that groups of other sizes compare.
+def histograms(edges: Sequence[float], shares: Mapping[str, Sequence[float]], *, x: str) -> Figure:
+    """Draw one histogram for each group; as shares of the group, so that groups of other sizes compare.
 
     Parameters
     ----------
     edges : float [bin + 1]
         Ascending; the last may be infinite, as for ages from 90 years on, and is drawn as wide as the one before.
-    counts : mapping
-        Group -> count of each bin, [bin]. Groups without any are left out.
+    shares : mapping
+        Group -> percent of it in each bin, [bin]; NaN leaves a gap. Groups without any are left out.
     x : str
         What the axis is, with its unit.
     """
     figure, (axes,) = new_axes(4.6, 2.9)
-    drawn = {name: np.asarray(bars, dtype=np.float64) for name, bars in counts.items() if sum(bars)}
+    drawn = {name: np.asarray(share, dtype=np.float64) for name, share in shares.items() if np.nansum(share) > 0}
     if not drawn:
         say_nothing_to_show(axes, "Too few patients to show")
         return figure
     finite = list(edges)
     if math.isinf(finite[-1]):
         finite[-1] = 2 * finite[-2] - finite[-3]
-    for position, (name, bars) in enumerate(drawn.items()):
-        share = 100 * bars / bars.sum()
+    for position, (name, share) in enumerate(drawn.items()):
         if position == 0:
             axes.stairs(share, finite, fill=True, color=BAND, linewidth=0)
         axes.stairs(
