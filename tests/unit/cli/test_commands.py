@@ -40,8 +40,7 @@ def hemometric(*words: str) -> int:
 
 def test_the_commands_are_those_of_the_design() -> None:
     others = {("verify",), ("inspect",), ("card",), ("synthesise",), ("submit",), ("demo",), ("config", "check")}
-    privacy = {("privacy", "scan"), ("quarantine", "list"), ("quarantine", "locate")}
-    others |= {("compact",), ("merge",), ("export",)}
+    privacy = {("quarantine", "list"), ("quarantine", "locate")}
     assert set(COMMANDS) == {(job,) for job in JOBS} | others | privacy | {("config", "show"), ("version",)}
     assert set(JOBS) == set(catalogue.JOBS) - {"synthesise"}
 
