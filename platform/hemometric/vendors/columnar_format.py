@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-import numpy.typing as npt
 from pydantic import Field, field_validator, model_validator
 
 from hemometric.config import Config
 from hemometric.ecg import LEADS, Recording, Rejected, Sex
 from hemometric.vendors.array_layout import checked_leads
+from hemometric.vendors.columnar_cells import lead_of, signal_of, wall_clock
 from hemometric.vendors.columnar_file import (
     ARROW_MAGIC,
     MAX_BLOCK_BYTES,
@@ -27,17 +25,14 @@ from hemometric.vendors.samples import (
     Known,
     Unit,
     age_of,
-    check_size,
     named_items,
     recording_of,
     text_of,
-    time_of,
 )
 from hemometric.vendors.source import ReadError, Vendor
 
 _MAX_HELD_BYTES = 1 << 27
 _SEXES: dict[str, Sex] = {"female": "female", "f": "female", "male": "male", "m": "male"}
-_STORED = {"int16": "<i2", "int32": "<i4", "float32": "<f4", "float64": "<f8"}
 
 
 class ColumnarConfig(Config):
@@ -206,9 +201,9 @@ def _read_row(piece: Any, row: int, config: ColumnarConfig, key: str, name: str)
     try:
         rate = config.rate_hz if config.rate is None else cell(config.rate)
         if config.signal is None:
-            rows = [_samples(piece.column(column)[row]) for column in config.signal_columns]
+            rows = [lead_of(piece.column(column)[row]) for column in config.signal_columns]
         else:
-            rows = list(_signal(piece.column(config.signal)[row], config))
+            rows = list(signal_of(piece.column(config.signal)[row], len(config.leads), config.axes[0], config.stored))
         sexes = {word.casefold(): sex for word, sex in config.sexes.items()}
         return recording_of(
             rows,
@@ -221,85 +216,8 @@ def _read_row(piece: Any, row: int, config: ColumnarConfig, key: str, name: str)
                 patient_id=text_of(cell(config.patient)),
                 age_years=age_of(cell(config.age)),
                 sex=sexes.get((text_of(cell(config.sex)) or "").casefold()),
-                acquired=None if config.time is None else _time(piece.column(config.time)[row]),
+                acquired=None if config.time is None else wall_clock(piece.column(config.time)[row]),
             ),
         )
     except ReadError as error:
         return Rejected(key, error.reason, error.detail)
-
-
-def _time(cell: Any) -> datetime | None:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if not pa.types.is_timestamp(cell.type):
-        return time_of(cell.as_py())
-    try:  # nanoseconds have no place in a datetime
-        return time_of(pc.cast(cell, pa.timestamp("us", cell.type.tz), safe=False).as_py())
-    except (KeyError, ValueError):  # a zone that this machine does not know: the clock there cannot be told
-        return None
-
-
-def _samples(cell: Any) -> npt.NDArray[Any]:
-    """Read a cell that is a list of numbers."""
-    values = _listed(cell)
-    check_size(1, len(values))
-    return _numbers(values)
-
-
-def _signal(cell: Any, config: ColumnarConfig) -> npt.NDArray[Any]:
-    """Read a cell that holds all leads.
-
-    Returns
-    -------
-    number [lead, sample]
-    """
-    import pyarrow.compute as pc
-    import pyarrow.types as types
-
-    if (types.is_binary(cell.type) or types.is_large_binary(cell.type)) and cell.is_valid:
-        content = cell.as_py()
-        if len(content) % np.dtype(_STORED[config.stored]).itemsize:
-            raise ReadError("truncated", "the bytes of its samples are no whole number of samples")
-        values = np.frombuffer(content, _STORED[config.stored])
-    else:
-        listed = _listed(cell)
-        if _is_list(listed.type):
-            if listed.null_count or len(pc.unique(pc.list_value_length(listed))) > 1:
-                raise ReadError("truncated", "the leads hold different numbers of samples")
-            if len(listed) != len(config.leads) and config.axes[0] == "lead":
-                raise ReadError("unsupported", f"a row has {len(listed)} leads, and the config {len(config.leads)}")
-            listed = listed.flatten()
-        values = _numbers(listed)
-    num_leads = len(config.leads)
-    if values.size % num_leads:
-        raise ReadError("truncated", f"its samples are no multiple of {num_leads} leads")
-    check_size(num_leads, values.size // num_leads)
-    return values.reshape(num_leads, -1) if config.axes[0] == "lead" else values.reshape(-1, num_leads).T
-
-
-def _listed(cell: Any) -> Any:
-    if not _is_list(cell.type):
-        raise ReadError("unsupported", "the column of the samples holds no lists")
-    if not cell.is_valid:
-        raise ReadError("no_waveform", "the row holds no samples")
-    return cell.values
-
-
-def _is_list(kind: Any) -> bool:
-    import pyarrow.types as types
-
-    return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
-
-
-def _numbers(values: Any) -> npt.NDArray[Any]:
-    """Give numbers, as float64 with NaN where one is missing."""
-    import pyarrow as pa
-    import pyarrow.types as types
-
-    if not (types.is_integer(values.type) or types.is_floating(values.type)):
-        raise ReadError("unsupported", "its samples are no plain numbers")
-    if values.null_count:
-        values = values.cast(pa.float64())
-    numbers: npt.NDArray[Any] = values.to_numpy(zero_copy_only=False)
-    return numbers

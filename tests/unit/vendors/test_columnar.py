@@ -176,6 +176,7 @@ def test_rows_that_are_no_ecg_leave_the_others(name: str, tmp_path: Path) -> Non
         ({"ecg": [["a", "b"]]}, {}, "unsupported"),
         ({"ecg": [[True, False]]}, {}, "unsupported"),
         ({"ecg": pa.array([[1, 2, 3]])}, {}, "truncated"),
+        ({"ecg": pa.array([[[1, 2, 3, 4], [5, 6, 7, 8]]])}, {"axes": ("sample", "lead")}, "unsupported"),
         ({"ecg": pa.array([b"123"])}, {}, "truncated"),
         ({"ecg": pa.array([b"12"])}, {}, "truncated"),
         ({"ecg": pa.array([b""])}, {}, "truncated"),
