@@ -18,6 +18,8 @@ from hemometric.errors import UsageError
 
 C = TypeVar("C", bound=Config)
 _SHOWN_LENGTH = 80
+SECRET = "may_be_secret"  # noqa: S105 - a name, and no password
+"""Type of an error whose value may be a secret, and is not shown."""
 
 
 def decode_file(model: type[C], path: Path, overrides: Sequence[str] = ()) -> C:
@@ -123,7 +125,8 @@ def _sentence(model: type[BaseModel], error: Any, source: str, lines: Lines, ove
     if not path:
         return f"{where}: {message}"
     value = error["input"]
-    shown = f", found {_short(value)}" if isinstance(value, (str, int, float, bool, type(None))) else ""
+    is_shown = kind != SECRET and isinstance(value, (str, int, float, bool, type(None)))
+    shown = f", found {_short(value)}" if is_shown else ""
     return f"{where}: field {field!r}: {message[:1].lower()}{message[1:]}{shown}"
 
 

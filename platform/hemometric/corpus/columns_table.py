@@ -20,6 +20,7 @@ from hemometric.corpus.metadata_columns import MetadataColumns
 from hemometric.corpus.table_files import checked_delimiter, read_columns
 from hemometric.ecg import Sex
 from hemometric.errors import UsageError
+from hemometric.vendors import Root, Source
 
 _EXTENSION = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}$")
 _SEXES: dict[str, Sex] = {"female": "female", "f": "female", "male": "male", "m": "male"}
@@ -68,7 +69,11 @@ class ColumnsTable(Config):
         check_distinct(made_labels(self.labels))
         return self
 
-    def build(self, roots: Sequence[Path]) -> MetadataTable:  # noqa: ARG002 - one shape for all kinds
+    def build(
+        self,
+        roots: Sequence[Root],  # noqa: ARG002 - one shape for all kinds
+        sources: Sequence[Source] = (),  # noqa: ARG002
+    ) -> MetadataTable:
         """Read the table; see `read_table`."""
         return read_table(self)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -17,11 +18,13 @@ from hemometric.corpus.metadata import NULLED, MetadataTable, metadata_schema
 from hemometric.corpus.metadata_columns import MetadataColumns
 from hemometric.corpus.typed_columns import TypedColumns
 from hemometric.errors import UsageError
-from hemometric.vendors import ReadError, Source, find
-from hemometric.vendors.source import read_bounded
+from hemometric.vendors import ReadError, Root, Source, find
+from hemometric.vendors.places import local
+from hemometric.vendors.source import Piece, read_bounded
 from hemometric.vendors.wfdb_header import MAX_HEADER_BYTES, parse_header
 
 _UNKNOWN = "unknown"
+_BATCH = 256
 
 
 class HeadersTable(Config):
@@ -44,27 +47,24 @@ class HeadersTable(Config):
         check_distinct(made_labels(self.labels))
         return self
 
-    def build(self, roots: Sequence[Path]) -> MetadataTable:
-        """Read the headers; see `read_headers`."""
-        return read_headers(roots, self.labels)
+    def build(self, roots: Sequence[Root], sources: Sequence[Source] = ()) -> MetadataTable:
+        """Read the headers of `sources` or, without any, of those found below `roots`; see `read_headers`."""
+        return read_headers(sources or list(find(roots)), self.labels)
 
 
-def read_headers(roots: Sequence[Path], labels: Mapping[str, LabelSpec]) -> MetadataTable:
+def read_headers(sources: Sequence[Source], labels: Mapping[str, LabelSpec]) -> MetadataTable:
     """Read labels from the headers of all WFDB records.
 
     Raises
     ------
     UsageError
-        No header has any of the fields, or see `vendors.find`.
+        No header has any of the fields.
     """
     wanted = list(dict.fromkeys(column for spec in labels.values() for column in spec.read_from()))
     keys: list[str] = []
     found: dict[str, list[str | None]] = {column: [] for column in wanted}
     digest = hashlib.sha256()
-    for source in find(roots):
-        if source.format != "wfdb":
-            continue
-        comments = _comments(source)
+    for source, comments in _all_comments([source for source in sources if source.format == "wfdb"]):
         row = [comments.get(_letters(column)) for column in wanted]
         digest.update(json.dumps([source.key, row]).encode())
         keys.append(source.key)
@@ -92,6 +92,19 @@ def read_headers(roots: Sequence[Path], labels: Mapping[str, LabelSpec]) -> Meta
         kind="headers",
         sha256=digest.hexdigest(),
     )
+
+
+def _all_comments(sources: Sequence[Source]) -> Iterator[tuple[Source, dict[str, str]]]:
+    for start in range(0, len(sources), _BATCH):
+        batch = sources[start : start + _BATCH]
+        # Of a record in an archive or a store, the header alone is fetched.
+        headers = [replace(source, files=source.files and (_header_of(source),)) for source in batch]
+        with local(headers) as here:
+            yield from ((source, _comments(one)) for source, one in zip(batch, here, strict=True))
+
+
+def _header_of(source: Source) -> Piece:
+    return next(piece for piece in source.files if piece.name == str(source.path))
 
 
 def _comments(source: Source) -> dict[str, str]:

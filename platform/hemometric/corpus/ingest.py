@@ -52,7 +52,7 @@ from hemometric.corpus.stamps import Stamp, stamp_all
 from hemometric.corpus.tidying import tidy
 from hemometric.corpus.units import STAGING, IngestContext, Unit, unit_name
 from hemometric.errors import IntegrityError, PrecheckError, UsageError
-from hemometric.vendors import Source, Vendor, find
+from hemometric.vendors import Root, Source, Vendor, find
 
 LOCK = ".lock"
 _OURS = re.compile(rf"{MANIFEST}|(?:{QUARANTINE}|{LINKS})(?:-[0-9]{{5}})?\.parquet|{SUCCESS}|{SHARDS}|{STAGING}")
@@ -129,7 +129,7 @@ def ingest_lock(out: Path) -> Iterator[None]:
 
 
 def prepare_ingest(
-    config: IngestConfig, roots: Sequence[Path], out: Path, key: Key, *, retry_quarantine: bool = False
+    config: IngestConfig, roots: Sequence[Root], out: Path, key: Key, *, retry_quarantine: bool = False
 ) -> IngestPlan:
     """Find the sources, join the table, and cut what is new into units; call it under `ingest_lock`.
 
@@ -147,8 +147,8 @@ def prepare_ingest(
         The disk is too small.
     """
     vendors = config.formats.build()
-    sources = _find_all(roots, out, vendors)
-    table = config.table.build(roots)
+    sources = _find_all(roots, out, config, vendors)
+    table = config.table.build(roots, sources)
     if isinstance(config.split, FoldSplit) and table.rows["fold"].null_count == len(table.rows):
         raise UsageError("split.kind: folds needs a table with folds; name its column as table.fold, or use kind: hash")
     key = replace(key, rules=config.identity.rules)
@@ -197,7 +197,15 @@ def settled(config: IngestConfig) -> str:
     return fingerprint(config.model_copy(update={name: getattr(plain, name) for name in neutral}))
 
 
-def _find_all(roots: Sequence[Path], out: Path, vendors: Sequence[Vendor]) -> list[Source]:
+def depot_of(out: Path) -> Path:
+    """Give where an ingest unpacks what cannot be read at random; it goes with the staging folder.
+
+    Hidden, so that it is no source where `out` lies in one.
+    """
+    return out.resolve() / STAGING / ".unpacked"
+
+
+def _find_all(roots: Sequence[Root], out: Path, config: IngestConfig, vendors: Sequence[Vendor]) -> list[Source]:
     try:
         names = sorted(path.name for path in out.iterdir()) if out.is_dir() else []
     except OSError as error:
@@ -207,7 +215,7 @@ def _find_all(roots: Sequence[Path], out: Path, vendors: Sequence[Vendor]) -> li
     foreign = [name for name in names if not _OURS.fullmatch(name) and not name.startswith(".")]
     if foreign:
         raise UsageError(f"folder {out} holds other things ({foreign[0]}); choose another --out")
-    return list(find(roots, vendors))
+    return list(find(roots, vendors, archives=config.formats.archives, depot=depot_of(out)))
 
 
 def _base(context: IngestContext) -> Corpus | None:

@@ -23,6 +23,7 @@ from hemometric.corpus.metadata import NULLED, MetadataTable, metadata_schema
 from hemometric.corpus.metadata_columns import MetadataColumns, as_columns
 from hemometric.corpus.table_files import read_columns
 from hemometric.errors import UsageError
+from hemometric.vendors import Root, Source
 
 DATABASE = "ptbxl_database.csv"
 STATEMENTS = "scp_statements.csv"
@@ -51,7 +52,11 @@ class PtbxlTable(Config):
     min_likelihood: float = Field(0.0, ge=0, le=100)
     statements: bool = False
 
-    def build(self, roots: Sequence[Path]) -> MetadataTable:
+    def build(
+        self,
+        roots: Sequence[Root],
+        sources: Sequence[Source] = (),  # noqa: ARG002 - one shape for all kinds
+    ) -> MetadataTable:
         """Read the table; see `read_ptbxl`."""
         path = self.path or discover_table(roots)
         if path is None:
@@ -59,9 +64,9 @@ class PtbxlTable(Config):
         return read_ptbxl(path, min_likelihood=self.min_likelihood, statements=self.statements)
 
 
-def discover_table(roots: Sequence[Path]) -> Path | None:
+def discover_table(roots: Sequence[Root]) -> Path | None:
     """Find PTB-XL's table in a source folder or up to three folders above it; None where there is none."""
-    for root in roots:
+    for root in (root for root in roots if isinstance(root, Path)):
         folder = root.resolve()
         for place in (folder, *folder.parents)[:4]:
             if (place / DATABASE).is_file():

@@ -27,7 +27,7 @@ from hemometric.corpus.crosswalk import crosswalk_of
 from hemometric.corpus.files import replacing, usable, write_bytes
 from hemometric.corpus.pseudonyms import Key
 from hemometric.errors import IntegrityError, PrivacyError, UsageError
-from hemometric.vendors import Source
+from hemometric.vendors import Root, Source
 
 POINTER = ".sources"
 """In a corpus: the name of its table, which so outlives a move of the corpus; a keyed hash that says nothing else."""
@@ -67,7 +67,7 @@ def folder_of(key_file: Path) -> Path:
     return place.with_name(f"{place.name}{POINTER}")
 
 
-def keep_sources(key: Key, out: Path, roots: Sequence[Path], sources: Sequence[Source]) -> Path:
+def keep_sources(key: Key, out: Path, roots: Sequence[Root], sources: Sequence[Source]) -> Path:
     """Add sources to the table of the corpus `out`, in place of what it says of the same keys.
 
     Call it under `ingest.ingest_lock`.
@@ -157,9 +157,9 @@ def _keyed(key_file: Path, beginning: str) -> list[str]:
         raise IntegrityError(f"crosswalk {path} is damaged or in use; restore it or run again") from None
 
 
-def _refuse_within(key_file: Path, out: Path, roots: Sequence[Path]) -> None:
+def _refuse_within(key_file: Path, out: Path, roots: Sequence[Root]) -> None:
     place = key_file.resolve()
-    for what, folder in (("corpus", out), *(("sources", root) for root in roots)):
+    for what, folder in (("corpus", out), *(("sources", root) for root in roots if isinstance(root, Path))):
         if place.is_relative_to(folder.resolve()):
             raise PrivacyError(f"key file {key_file} lies within the {what}; keep it apart from both, as a secret is")
 
@@ -204,7 +204,7 @@ def _rows(ids: pa.Array, sources: Iterator[Source]) -> pa.Table:
     return pa.table(
         [
             ids,
-            pa.array([os.fsencode(source.path.absolute()) for source in chosen], pa.binary()),
+            pa.array([os.fsencode(source.where) for source in chosen], pa.binary()),
             pa.array([source.item.encode("utf-8", "backslashreplace").decode() for source in chosen], pa.string()),
             pa.array([source.format for source in chosen], pa.string()),
         ],

@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 from hemometric.corpus.pseudonyms import Key
 from hemometric.errors import UsageError
 from hemometric.vendors import Source, Vendor, vendor_of
-from hemometric.vendors.source import open_ordinary
+from hemometric.vendors.places import local
+from hemometric.vendors.source import open_ordinary, stem_of
 
 CONTENT_DIGITS = 32
 _CHUNK = 1 << 20
@@ -29,7 +30,8 @@ class Stamp(NamedTuple):
     Attributes
     ----------
     num_bytes, changed_ns : int
-        Of all of them together, and of the latest change.
+        Of all of them together, and of the latest change; where they have no times, a number that follows from what
+        their place says of them instead.
     suffixes : tuple of str
         What follows the name that the files share, sorted.
     """
@@ -51,6 +53,9 @@ def stamp_all(sources: Sequence[Source], vendors: Sequence[Vendor]) -> list[Stam
     last: tuple[Path | None, Stamp] = (None, Stamp())
     stamps = []
     for source in sources:
+        if source.place:
+            stamps.append(_stamp_pieces(source, vendors))
+            continue
         if not vendor_of(source.format, vendors).by_stem:
             if source.path != last[0]:
                 last = (source.path, _stamp_file(source.path))
@@ -59,8 +64,22 @@ def stamp_all(sources: Sequence[Source], vendors: Sequence[Vendor]) -> list[Stam
         folder = source.path.parent
         if folder not in folders:
             folders[folder] = _stamp_folder(folder)
-        stamps.append(folders[folder].get(_stem(source.path.name), Stamp()))
+        stamps.append(folders[folder].get(stem_of(source.path.name), Stamp()))
     return stamps
+
+
+def _stamp_pieces(source: Source, vendors: Sequence[Vendor]) -> Stamp:
+    """Look at what its place said of each file when it was listed; of one that is refused nothing is read."""
+    num_bytes = sum(max(0, piece.num_bytes) for piece in source.files)
+    versions = json.dumps([[piece.name, piece.num_bytes, piece.version] for piece in source.files])
+    changed = int.from_bytes(hashlib.sha256(versions.encode("utf-8", "backslashreplace")).digest()[:7], "big")
+    if source.refusal is not None:
+        return Stamp(num_bytes, changed)
+    if not vendor_of(source.format, vendors).by_stem:
+        return Stamp(num_bytes, changed, ("",))
+    names = [piece.name.rpartition("/")[2] for piece in source.files]
+    stem = stem_of(source.path.name)
+    return Stamp(num_bytes, changed, tuple(sorted(name[len(stem) :] for name in names if stem_of(name) == stem)))
 
 
 def _stamp_file(path: Path) -> Stamp:
@@ -79,7 +98,7 @@ def _stamp_folder(folder: Path) -> dict[str, Stamp]:
                 status = _status_of(entry)
                 if status is None:
                     continue
-                stem = _stem(entry.name)
+                stem = stem_of(entry.name)
                 known = stems.get(stem, Stamp())
                 suffix = sys.intern(entry.name[len(stem) :])
                 stems[stem] = Stamp(
@@ -106,10 +125,6 @@ def _status_of(entry: os.DirEntry[str]) -> os.stat_result | None:
         return None
 
 
-def _stem(name: str) -> str:
-    return name.partition(".")[0]
-
-
 def contents_of(sources: Sequence[Source], suffixes: Sequence[Sequence[str]], key: Key) -> Iterator[str]:
     """Hash the bytes of each source's files, with the key; one that cannot be read counts as such.
 
@@ -125,8 +140,9 @@ def contents_of(sources: Sequence[Source], suffixes: Sequence[Sequence[str]], ke
     """
     last: tuple[object, bytes] = (None, b"")
     for source, mine in zip(sources, suffixes, strict=True):
-        if (source.path, mine) != last[0]:
-            last = ((source.path, mine), _digest(source.path, mine))
+        if (source.place, source.path, mine) != last[0]:
+            with local([source]) as (here,):
+                last = ((source.place, source.path, mine), _digest(here.path, mine))
         yield key.digest("content", last[1] + source.item.encode())[:CONTENT_DIGITS]
 
 
@@ -138,7 +154,7 @@ def facts_of(metadata: Mapping[str, Any], measurements: str, key: Key) -> str:
 
 def _digest(path: Path, suffixes: Sequence[str]) -> bytes:
     digest = hashlib.sha256()
-    name = path.name if tuple(suffixes) == ("",) else _stem(path.name)
+    name = path.name if tuple(suffixes) == ("",) else stem_of(path.name)
     for suffix in suffixes:
         content = hashlib.sha256()
         try:

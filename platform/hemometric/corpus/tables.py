@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -13,6 +12,7 @@ from hemometric.corpus.columns_table import ColumnsTable
 from hemometric.corpus.headers_table import HeadersTable
 from hemometric.corpus.metadata import MetadataTable
 from hemometric.corpus.ptbxl_table import PtbxlTable, discover_table, read_ptbxl
+from hemometric.vendors import Root, Source
 
 
 class NoTable(Config):
@@ -20,7 +20,11 @@ class NoTable(Config):
 
     kind: Literal["none"] = "none"
 
-    def build(self, roots: Sequence[Path]) -> MetadataTable:  # noqa: ARG002 - one shape for all kinds
+    def build(
+        self,
+        roots: Sequence[Root],  # noqa: ARG002 - one shape for all kinds
+        sources: Sequence[Source] = (),  # noqa: ARG002
+    ) -> MetadataTable:
         """Give the empty table."""
         return MetadataTable.empty()
 
@@ -30,7 +34,11 @@ class AutoTable(Config):
 
     kind: Literal["auto"] = "auto"
 
-    def build(self, roots: Sequence[Path]) -> MetadataTable:
+    def build(
+        self,
+        roots: Sequence[Root],
+        sources: Sequence[Source] = (),  # noqa: ARG002 - one shape for all kinds
+    ) -> MetadataTable:
         """Read the table that is there."""
         path = discover_table(roots)
         return MetadataTable.empty() if path is None else read_ptbxl(path)

@@ -2,33 +2,52 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field
+from pydantic import Field, PlainValidator
+from pydantic_core import PydanticCustomError
 
-from hemometric.config import PLACEMENT
+from hemometric.config import PLACEMENT, SECRET
 from hemometric.corpus import SPLITS
 from hemometric.corpus.commit import commit
-from hemometric.corpus.ingest import IngestPlan, ingest_lock, prepare_ingest
+from hemometric.corpus.ingest import IngestPlan, depot_of, ingest_lock, prepare_ingest
 from hemometric.corpus.ingest_config import IngestConfig
 from hemometric.corpus.manifest import Manifest
-from hemometric.corpus.planned import plan_shards
+from hemometric.corpus.planned import Planned, plan_shards
 from hemometric.corpus.pseudonyms import load_or_create_key
 from hemometric.corpus.rewrites import rewrite_shard
 from hemometric.corpus.shards import write_shard
 from hemometric.corpus.source_table import keep_sources
 from hemometric.corpus.units import stage_unit
+from hemometric.errors import DataRejectedError
 from hemometric.runs.base import Workers
 from hemometric.runs.pace import Pace
 from hemometric.runs.words import counted
+from hemometric.vendors.remote import checked_url, is_url
 
 T = TypeVar("T")
 R = TypeVar("R")
 Map = Callable[[Callable[[Any, Any], Any], Any, Sequence[Any]], Iterator[Any]]
 """``map(function, context, items)``: the function of each item, in the items' order, wherever it runs."""
+
+
+def _as_source(value: Any) -> Path | str:
+    """Tell addresses of stores from paths; an address that may hold a secret is refused, and not repeated."""
+    if not isinstance(value, (str, Path)):
+        raise PydanticCustomError("path", "input should be a path or an address")
+    if not is_url(value):
+        return Path(value)
+    try:
+        return checked_url(str(value))
+    except ValueError as error:
+        raise PydanticCustomError(SECRET, "{told}", {"told": str(error)}) from None
+
+
+SourceField = Annotated[Path | str, PlainValidator(_as_source)]
 
 
 class IngestRun(Workers):
@@ -37,7 +56,7 @@ class IngestRun(Workers):
     Attributes
     ----------
     sources : tuple of Path
-        Folders or files of ECGs.
+        Folders, files or archives of ECGs; or addresses that fsspec reads, such as ``s3://bucket/folder``.
     out : Path
         Folder of the corpus.
     key : Path or None
@@ -49,7 +68,7 @@ class IngestRun(Workers):
     """
 
     job: Literal["ingest"] = "ingest"
-    sources: Annotated[tuple[Path, ...], PLACEMENT] = Field(min_length=1)
+    sources: Annotated[tuple[SourceField, ...], PLACEMENT] = Field(min_length=1)
     out: Annotated[Path, PLACEMENT]
     key: Annotated[Path | None, PLACEMENT] = None
     retry_quarantine: Annotated[bool, PLACEMENT] = False
@@ -77,11 +96,20 @@ def ingest(config: IngestRun, open_map: Callable[[IngestPlan], AbstractContextMa
             return [*lines, f"{config.out} holds these recordings already; nothing to do", *summary(plan.finished)]
         with open_map(plan) as mapped:
             _stage(plan, mapped)
-            planned = plan_shards(plan)
+            planned = _planned(plan)
             entries = list(mapped(write_shard, plan.context, planned.shards))
             entries += mapped(rewrite_shard, plan.context, planned.rewrites)
         manifest = commit(plan, planned, entries)
     return [*lines, *summary(manifest), f"corpus: {config.out}"]
+
+
+def _planned(plan: IngestPlan) -> Planned:
+    try:
+        return plan_shards(plan)
+    except DataRejectedError:
+        # What was unpacked names patients, and nobody may ever come back for it.
+        shutil.rmtree(depot_of(plan.context.out), ignore_errors=True)
+        raise
 
 
 def _stage(plan: IngestPlan, mapped: Map) -> None:

@@ -5,8 +5,20 @@ itself or tries to reach other files comes back as `Rejected` with a reason code
 none fetches anything.
 """
 
+from hemometric.vendors.finding import Root
 from hemometric.vendors.recordings import read_recordings
 from hemometric.vendors.registry import VENDORS, find, read, read_all, vendor_of
 from hemometric.vendors.source import ReadError, Source, Vendor
 
-__all__ = ["VENDORS", "ReadError", "Source", "Vendor", "find", "read", "read_all", "read_recordings", "vendor_of"]
+__all__ = [
+    "VENDORS",
+    "ReadError",
+    "Root",
+    "Source",
+    "Vendor",
+    "find",
+    "read",
+    "read_all",
+    "read_recordings",
+    "vendor_of",
+]

@@ -5,7 +5,10 @@ Arrays and tables do not say their rate, unit and leads: they are read only wher
 
 from __future__ import annotations
 
-from hemometric.config import Config
+from typing import Annotated
+
+from hemometric.config import PLACEMENT, Config
+from hemometric.vendors.archive_members import ArchivesConfig
 from hemometric.vendors.columnar_format import ColumnarConfig
 from hemometric.vendors.csv_format import CsvConfig
 from hemometric.vendors.hdf5_format import NAME, Hdf5Layout, hdf5_vendor
@@ -27,12 +30,15 @@ class FormatsConfig(Config):
         Parquet and Arrow (Feather) with one ECG a row.
     hdf5 : tuple of Hdf5Layout
         Layouts of one's own, tried before the known ones.
+    archives : ArchivesConfig
+        Whether archives in folders are opened, and how much they may unpack to.
     """
 
     npy: NpyConfig | None = None
     csv: CsvConfig | None = None
     columnar: ColumnarConfig | None = None
     hdf5: tuple[Hdf5Layout, ...] = ()
+    archives: Annotated[ArchivesConfig, PLACEMENT] = ArchivesConfig()
 
     def build(self) -> tuple[Vendor, ...]:
         """Give all readers."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import warnings
 from collections import Counter
 from pathlib import Path
@@ -13,14 +14,14 @@ from hemometric.vendors.registry import find, read_all
 
 
 def read_recordings(path: str | os.PathLike[str]) -> list[Recording]:
-    """Read one ECG file, or every ECG below a folder, in any supported format.
+    """Read one ECG file, or every ECG below a folder or in an archive, in any supported format.
 
     All of them are held in memory, about 0.1 MB for ten seconds of twelve leads at 500 Hz.
 
     Parameters
     ----------
     path : str or Path
-        A record file (of WFDB the ``.hea``), or a folder, searched to the bottom.
+        A record file (of WFDB the ``.hea``), an archive, or a folder, searched to the bottom.
 
     Returns
     -------
@@ -38,7 +39,8 @@ def read_recordings(path: str | os.PathLike[str]) -> list[Recording]:
     >>> recordings = hemometric.read("archive/")  # doctest: +SKIP
     """
     path = Path(path)
-    found = list(read_all(list(find([path]))))
+    with tempfile.TemporaryDirectory() as depot:
+        found = list(read_all(list(find([path], depot=Path(depot)))))
     recordings = [one for one in found if isinstance(one, Recording)]
     refused = [one for one in found if isinstance(one, Rejected)]
     if refused and not path.is_dir():

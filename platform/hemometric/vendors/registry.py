@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
 from hemometric.ecg import Recording, Rejected
 from hemometric.errors import UsageError
 from hemometric.vendors.aecg_format import HL7_AECG
+from hemometric.vendors.archive_members import ArchivesConfig, kind_of
+from hemometric.vendors.depot import Depot
 from hemometric.vendors.dicom_format import DICOM
 from hemometric.vendors.edf_format import EDF
+from hemometric.vendors.finding import Root, found_below, name_of
+from hemometric.vendors.folders import Found
 from hemometric.vendors.hdf5_format import HDF5
 from hemometric.vendors.ishne_format import ISHNE
 from hemometric.vendors.muse_format import GE_MUSE
 from hemometric.vendors.philips_format import PHILIPS_SIERRA
+from hemometric.vendors.places import local
+from hemometric.vendors.remote import checked_url, is_url
 from hemometric.vendors.schiller_format import SCHILLER
 from hemometric.vendors.scp_format import SCP_ECG
-from hemometric.vendors.source import HEAD_BYTES, Source, Vendor, read_bounded
+from hemometric.vendors.source import Source, Vendor
 from hemometric.vendors.wfdb_format import WFDB
 
 VENDORS: tuple[Vendor, ...] = (WFDB, DICOM, EDF, GE_MUSE, HDF5, PHILIPS_SIERRA, SCHILLER, HL7_AECG, SCP_ECG, ISHNE)
@@ -32,58 +38,78 @@ FIELDS = {
 """Fields of an ingest's config that have further files read, and how these end."""
 
 
-def find(roots: Sequence[Path], vendors: Sequence[Vendor] = VENDORS) -> Iterator[Source]:
-    """List the records of folders and single files, sorted by key.
+ARCHIVES = ArchivesConfig()
+_LOCAL = "file://"
 
-    A record is named by its root folder's name and its path in it, so that moving the archive changes no key. Hidden
-    files (macOS leaves ``._00001.hea``) and folders behind symbolic links are left out. A file that no reader
-    recognises but whose suffix is that of a format is listed too: reading it says what is wrong.
+
+def find(
+    roots: Sequence[Root],
+    vendors: Sequence[Vendor] = VENDORS,
+    *,
+    archives: ArchivesConfig = ARCHIVES,
+    depot: Path | None = None,
+) -> Iterator[Source]:
+    """List the records of folders, single files, archives and stores, sorted by key.
+
+    A record is named by its root's name and its path in it, so that moving the archive changes no key; of a record
+    in an archive that lies in a folder, the archive's name is a part of the path. Hidden files (macOS leaves
+    ``._00001.hea``) and folders behind symbolic links are left out. A file that no reader recognises but whose suffix
+    is that of a format is listed too: reading it says what is wrong.
 
     Parameters
     ----------
-    roots : sequence of Path
-        Folders, searched to the bottom, or single record files, which are named by the folder that they lie in.
+    roots : sequence of Path or str
+        Folders, searched to the bottom; single record files, which are named by the folder that they lie in; archives
+        (``.zip``, ``.tar``, compressed tar, ``.gz`` of one file); or addresses that fsspec reads, such as
+        ``s3://bucket/folder``.
     vendors : sequence of Vendor
         The readers to ask, in this order.
+    archives : ArchivesConfig
+        Whether archives in folders are opened, and how much one may unpack to.
+    depot : Path or None
+        Folder for copies of what cannot be read at random, for as long as the sources are read; see `depot`. Records
+        that need one are refused without it.
 
     Raises
     ------
     UsageError
         At the call, before the first record: a path does not exist or may not be listed, no path holds a record,
         one path lies in another, or two records would get the same key. Only given paths are named.
+    PrecheckError
+        A store cannot be reached, or the disk is too small for what must be unpacked.
     """
-    roots = [Path(os.path.abspath(root)) for root in roots]  # noqa: PTH100 - `resolve` would rename linked folders
+    roots = [_whole(root) for root in roots]
     for root in roots:
         _reach(root)
-    folders = {root for root in roots if root.is_dir()}
-    found: dict[str, tuple[str, str, str]] = {}
-    num_shared: dict[Path, int] = {}
+    folders = {root for root in roots if isinstance(root, Path) and root.is_dir()}
+    keep = None if depot is None else Depot(depot, archives)
+    found: dict[str, Found] = {}
+    num_shared: dict[Root, int] = {}
     num_files = 0
     unread: dict[str, Path] = {}
     for root in dict.fromkeys(roots):
-        if inside := next((folder for folder in root.parents if folder in folders), None):
+        outer = root.parents if isinstance(root, Path) else ()
+        if inside := next((folder for folder in outer if folder in folders), None):
             raise UsageError(f"source {root} lies in source {inside}; give only the outer one")
-        base = root if root in folders else root.parent
         num_records = 0
-        for path, vendor in _records(root, vendors):
-            num_files += 1
-            if vendor is None:
-                unread.setdefault(path.suffix, path)
+        base = name_of(root)
+        for one in found_below(root, vendors, archives, keep):
+            if not one.format:
+                num_files += 1
+                unread.setdefault(Path(one.path).suffix, Path(one.path))
                 continue
             num_records += 1
-            name = path.relative_to(base)
-            name = name.with_suffix("") if vendor.by_stem else name
-            key = _text("/".join([base.name, *name.parts]).lstrip("/"))
-            for item in vendor.list_items(path):
-                of_item = f"{key}/{item}" if item else key
-                if of_item in found:
-                    num_shared[root] = num_shared.get(root, 0) + 1
-                found[of_item] = (str(path), vendor.name, item)
+            key = _text(f"{base}/{one.name}".lstrip("/"))
+            key = f"{key}/{one.item}" if one.item else key
+            if key in found and one.refusal is not None:
+                key = f"{key}/{one.refusal[0]}"
+            if key in found:
+                num_shared[root] = num_shared.get(root, 0) + 1
+            found[key] = one
         if root not in folders and not num_records:
-            raise UsageError(
-                f"source {root} is no ECG file that can be read ({_formats(vendors)}; for wfdb, give the .hea)"
-                f"{_hint([root])}"
-            )
+            raise _nothing_in(root, vendors)
+    if keep is not None:
+        keep.clear()
     for root, num in num_shared.items():
         raise UsageError(
             f"source {root}: {num} of its records share a name with another one; give source folders whose names "
@@ -94,7 +120,10 @@ def find(roots: Sequence[Path], vendors: Sequence[Vendor] = VENDORS) -> Iterator
         formats = f"{num_files} files, none in a known format ({_formats(vendors)})"
         raise UsageError(f"no ECG in {where}: {formats}{_hint(unread.values())}")
     # Paths are made one by one: for a million records, a million objects less.
-    return (Source(key, Path(path), name, item) for key, (path, name, item) in sorted(found.items()))
+    return (
+        Source(key, Path(one.path), one.format, one.item, one.place, one.files, one.refusal, one.origin)
+        for key, one in sorted(found.items())
+    )
 
 
 def read(source: Source, vendors: Sequence[Vendor] = VENDORS) -> Recording | Rejected:
@@ -115,8 +144,12 @@ def read_all(sources: Sequence[Source], vendors: Sequence[Vendor] = VENDORS) -> 
     UsageError
         A source names a format that no vendor reads.
     """
-    for (path, name), group in groupby(sources, key=lambda source: (source.path, source.format)):
-        yield from vendor_of(name, vendors).read_all(path, {source.item: source.key for source in group})
+    with local(sources) as here:
+        for (path, name, refusal), group in groupby(here, key=lambda one: (one.path, one.format, one.refusal)):
+            if refusal is not None:
+                yield from (Rejected(source.key, *refusal) for source in group)
+            else:
+                yield from vendor_of(name, vendors).read_all(path, {source.item: source.key for source in group})
 
 
 def vendor_of(name: str, vendors: Sequence[Vendor] = VENDORS) -> Vendor:
@@ -133,7 +166,16 @@ def vendor_of(name: str, vendors: Sequence[Vendor] = VENDORS) -> Vendor:
     return vendor
 
 
-def _reach(root: Path) -> None:
+def _whole(root: Root) -> Root:
+    """Give a path from the top; `resolve` would rename linked folders."""
+    if isinstance(root, str) and is_url(root):
+        return Path(root.removeprefix(_LOCAL)) if root.startswith(_LOCAL) else checked_url(root)
+    return Path(os.path.abspath(root))  # noqa: PTH100
+
+
+def _reach(root: Root) -> None:
+    if isinstance(root, str):
+        return  # listing it says more
     try:
         root.stat()
     except FileNotFoundError:
@@ -142,55 +184,13 @@ def _reach(root: Path) -> None:
         raise UsageError(f"source {root} cannot be reached: {error.strerror}") from None
 
 
-def _records(root: Path, vendors: Sequence[Vendor]) -> Iterator[tuple[Path, Vendor | None]]:
-    """Yield each file below with the vendor that reads it, None if it is no record."""
-    for folder, names in _folders(root):
-        found = {path: _vendor(path, vendors) for path in (folder / name for name in names)}
-        parts = _parts({path: vendor.parts(path) for path, vendor in found.items() if vendor and vendor.parts})
-        yield from ((path, None if path in parts else vendor) for path, vendor in found.items())
-
-
-def _parts(named: Mapping[Path, Sequence[Path]]) -> set[Path]:
-    """Choose the records that are counted with another one; each is below a record that no other refers to.
-
-    Records that refer to themselves or to each other in a circle are below nothing: they stay, each to be counted.
-    """
-    below = {part for path, parts in named.items() for part in parts if part != path}
-    waiting = [path for path in named if path not in below]
-    found: set[Path] = set()
-    while waiting:
-        path = waiting.pop()
-        new = [part for part in named.get(path, ()) if part != path and part not in found]
-        found.update(new)
-        waiting.extend(new)
-    return found
-
-
-def _folders(root: Path) -> Iterator[tuple[Path, list[str]]]:
-    if not root.is_dir():
-        yield root.parent, [root.name]
-        return
-    refused: list[OSError] = []
-    for folder, subfolders, names in os.walk(root, onerror=refused.append):
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        yield Path(folder), sorted(name for name in names if not name.startswith("."))
-    if refused:
-        # A folder inside may be named after a patient: only the given one is said.
-        what = "cannot be listed"
-        if refused[0].filename != str(root):
-            what = f"holds folders that cannot be listed ({len(refused)})"
-        raise UsageError(f"source folder {root} {what}: {refused[0].strerror}; allow reading, or give other sources")
-
-
-def _vendor(path: Path, vendors: Sequence[Vendor]) -> Vendor | None:
-    try:
-        head = read_bounded(path, HEAD_BYTES)
-    except OSError:
-        head = b""
-    suffix = path.suffix.casefold()
-    recognised = (vendor for vendor in vendors if vendor.sniff(path, head))
-    named = (vendor for vendor in vendors if suffix in vendor.suffixes)
-    return next(recognised, None) or next(named, None)
+def _nothing_in(root: Root, vendors: Sequence[Vendor]) -> UsageError:
+    if isinstance(root, Path) and not kind_of(root.name):
+        return UsageError(
+            f"source {root} is no ECG file that can be read ({_formats(vendors)}; for wfdb, give the .hea)"
+            f"{_hint([root])}"
+        )
+    return UsageError(f"no ECG in source {root}, in any known format ({_formats(vendors)})")
 
 
 def _text(name: str) -> str:

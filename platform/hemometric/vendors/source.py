@@ -7,7 +7,7 @@ import stat
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from hemometric.ecg import Recording, Rejected
 
@@ -21,6 +21,31 @@ MAX_VALUES = 1 << 24
 """Samples of all leads together that one ECG may hold: 46 minutes of 12 leads at 500 Hz."""
 
 
+Refusal = tuple[str, str]
+"""A reason code, and one sentence without any text of the file; see `ReadError`."""
+
+
+class Piece(NamedTuple):
+    """One file of a place that is no folder of this machine; see `vendors.places`.
+
+    Attributes
+    ----------
+    name : str
+        Within the place, its parts joined by ``/``.
+    num_bytes : int
+        As it will lie in a folder; -1 where the place does not say.
+    version : int
+        Another one when the file changes: a checksum, or a time.
+    at : int
+        Where it begins in an archive.
+    """
+
+    name: str
+    num_bytes: int
+    version: int
+    at: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """One ECG that may be read.
@@ -32,17 +57,41 @@ class Source:
         ``muse/2021/ecg.xml``; ``/`` and the item follow where a file holds several ECGs. It may identify a patient:
         see `hemometric.ecg.Recording.key`.
     path : Path
-        The file to read; for WFDB, the header.
+        The file to read; for WFDB, the header. Within the place, if there is one.
     format : str
         Name of the vendor that recognised it.
     item : str
         Which ECG of the file; empty where a file holds one.
+    place : str
+        Address of the archive or the store that holds the file, see `vendors.places`; empty for a plain file.
+    files : tuple of Piece
+        All files of the record, where there is a place.
+    refusal : tuple or None
+        Why it is not read at all, such as a name that leads out of its archive.
+    origin : str
+        Where it came from, if `path` is a copy.
     """
 
     key: str
     path: Path
     format: str
     item: str = ""
+    place: str = ""
+    files: tuple[Piece, ...] = ()
+    refusal: Refusal | None = None
+    origin: str = ""
+
+    @property
+    def where(self) -> str:
+        """Where it came from, for a person who looks for it: a path, also into an archive, or an address."""
+        if self.origin or not self.place:
+            return self.origin or str(self.path.absolute())
+        return f"{location_of(self.place)}/{self.path}"
+
+
+def location_of(place: str) -> str:
+    """Give the path or the address of a place."""
+    return place if "://" in place else place.partition(":")[2]
 
 
 class ReadError(Exception):
@@ -92,8 +141,13 @@ class Vendor:
         Where a file may hold several ECGs.
     parts : callable or None
         ``parts(path)``: files that this record refers to as parts of itself and that are no records of their own.
+    companions : callable or None
+        ``companions(path)``: further files of its folder, beside its parts, that it refers to.
     by_stem : bool
         Whether a record is several files of one stem, which is then its name; else a file is named with its suffix.
+    whole_with : tuple of str
+        Suffixes of files of its stem beside which a record is taken to have no parts and no other companions, where
+        looking would cost a request each.
     """
 
     name: str
@@ -102,7 +156,9 @@ class Vendor:
     read: Read
     items: ListItems | None = None
     parts: Callable[[Path], tuple[Path, ...]] | None = None
+    companions: Callable[[Path], tuple[Path, ...]] | None = None
     by_stem: bool = False
+    whole_with: tuple[str, ...] = ()
 
     def list_items(self, path: Path) -> tuple[str, ...]:
         """Name the ECGs of a file; "" where it holds one by its format, or none that can be listed."""
@@ -139,6 +195,11 @@ class Vendor:
             case MemoryError():
                 return "too_large", "reading it needs more memory than it may take"
         return "unreadable", f"it cannot be read as {self.name} ({type(error).__name__})"
+
+
+def stem_of(name: str) -> str:
+    """Give what the files of a record of several share: all before the first dot."""
+    return name.partition(".")[0]
 
 
 def one_ecg(read: Callable[[Path, str], Recording]) -> Read:

@@ -16,7 +16,7 @@ from hemometric.vendors.source import ReadError, Vendor, one_ecg, read_bounded
 from hemometric.vendors.traces import Lead, to_lead
 from hemometric.vendors.wfdb_header import MAX_HEADER_BYTES, Header, parse_header
 from hemometric.vendors.wfdb_segments import read_segments, segment_path
-from hemometric.vendors.wfdb_signals import read_signals
+from hemometric.vendors.wfdb_signals import read_signals, signal_files
 
 
 def _sniff(path: Path, head: bytes) -> bool:
@@ -33,6 +33,15 @@ def _parts(path: Path) -> tuple[Path, ...]:
     except (OSError, ReadError):
         return ()
     return tuple(segment_path(path, segment) for segment in header.segments)
+
+
+def _companions(path: Path) -> tuple[Path, ...]:
+    """Signal files; most share the stem of the header, and may have any name."""
+    try:
+        header = parse_header(read_bounded(path, MAX_HEADER_BYTES + 1))
+    except (OSError, ReadError):
+        return ()
+    return tuple(path.with_name(name) for name in signal_files(header))
 
 
 def _read(path: Path, key: str) -> Recording:
@@ -60,5 +69,14 @@ def _read_ordinary(path: Path, header: Header) -> tuple[float, dict[str, Lead]]:
     return signals.rate_hz, {lead: to_lead(trace) for lead, trace in signals.traces.items()}
 
 
-WFDB = Vendor(name="wfdb", suffixes=(".hea",), sniff=_sniff, read=one_ecg(_read), parts=_parts, by_stem=True)
+WFDB = Vendor(
+    name="wfdb",
+    suffixes=(".hea",),
+    sniff=_sniff,
+    read=one_ecg(_read),
+    parts=_parts,
+    companions=_companions,
+    by_stem=True,
+    whole_with=(".dat", ".mat"),
+)
 """Records of one or several segments, ``.mat`` of CinC and FLAC included; all formats of the specification."""

@@ -107,6 +107,11 @@ def read_signals(path: Path, header: Header, max_values: int = MAX_VALUES) -> Si
     return Signals(rate_hz, per_frame, traces, num_decoded)
 
 
+def signal_files(header: Header) -> tuple[str, ...]:
+    """Name the signal files, each once; names that are no plain ones of the header's folder are left out."""
+    return tuple(dict.fromkeys(signal.file for signal in header.signals if _PLAIN_NAME.fullmatch(signal.file)))
+
+
 def _checked(signal: SignalLine, lead: str) -> float:
     """Give the gain of a lead whose line can be followed."""
     if not _PLAIN_NAME.fullmatch(signal.file):

@@ -1,0 +1,123 @@
+"""The files below one source: a folder, an archive, a store, and archives that lie in a folder or a store."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from hemometric.vendors.archive import Archive
+from hemometric.vendors.archive_members import ArchivesConfig, Member, kind_of
+from hemometric.vendors.depot import Depot
+from hemometric.vendors.folders import Found, files_of, records_of_file
+from hemometric.vendors.listing import REFUSED, records_of
+from hemometric.vendors.places import Place
+from hemometric.vendors.remote import Remote
+from hemometric.vendors.source import Piece, ReadError, Refusal, Vendor
+
+Root = Path | str
+"""A folder or a file; or, as text, the address of a store."""
+
+_NO_DEPOT: Refusal = ("unsupported", "a compressed archive is unpacked by an ingest only; unpack it")
+
+
+def found_below(root: Root, vendors: Sequence[Vendor], bounds: ArchivesConfig, depot: Depot | None) -> Iterator[Found]:
+    """Yield the records and all other files of one source; names are within it.
+
+    Raises
+    ------
+    UsageError
+        A folder may not be listed, a store not be read.
+    PrecheckError
+        A store cannot be reached, or the disk is too small for what must be unpacked.
+    """
+    if isinstance(root, str):
+        yield from _in_store(root, vendors, bounds, depot)
+        return
+    if not root.is_dir() and kind_of(root.name):
+        yield from _in_archive(root, "", vendors, bounds, depot)
+        return
+    base = root if root.is_dir() else root.parent
+    for path, vendor in files_of(root, vendors):
+        name = "/".join(path.relative_to(base).parts)
+        if vendor is None and bounds.found and kind_of(path.name):
+            yield from _in_archive(path, f"{name}/", vendors, bounds, depot)
+        else:
+            yield from records_of_file(path, name, vendor)
+
+
+def name_of(root: Root) -> str:
+    """Name a source, as all keys of its records begin."""
+    if isinstance(root, str):
+        last = root.rstrip("/").rpartition("/")[2]
+        return last or root.partition("://")[0]
+    return root.name if root.is_dir() or kind_of(root.name) else root.parent.name
+
+
+def _in_store(url: str, vendors: Sequence[Vendor], bounds: ArchivesConfig, depot: Depot | None) -> Iterator[Found]:
+    place = Remote(url)
+    plain: list[Member] = []
+    for member in place.members(bounds):
+        kind = kind_of(member.piece.name)
+        if member.refusal is not None or not kind or not (bounds.found or member.piece.at):
+            plain.append(member)
+        else:
+            yield from _in_stored_archive(place, member.piece, vendors, bounds, depot)
+    yield from records_of(place, plain, vendors, depot)
+
+
+def _in_stored_archive(
+    place: Place, piece: Piece, vendors: Sequence[Vendor], bounds: ArchivesConfig, depot: Depot | None
+) -> Iterator[Found]:
+    """An archive in a store is copied once, since reading at random would be a request for each member."""
+    kept = _NO_DEPOT if depot is None else depot.keep(place, piece)
+    if isinstance(kept, Path):
+        for found in _in_archive(kept, f"{piece.name}/", vendors, bounds, depot):
+            yield found._replace(origin=f"{place.address}/{found.name}")
+    else:
+        yield Found(piece.name, REFUSED, piece.name, "", place.address, (piece,), kept)
+
+
+def _in_archive(
+    path: Path, prefix: str, vendors: Sequence[Vendor], bounds: ArchivesConfig, depot: Depot | None
+) -> Iterator[Found]:
+    """Yield what an archive holds; one that is damaged is one refused record."""
+    kind = kind_of(path.name)
+    try:
+        if kind == "packed":
+            yield from _unpacked(path, prefix, vendors, depot)
+            return
+        place = Archive(kind, path)
+        members = place.members(bounds)
+        found = list(records_of(place, members, vendors, depot))
+    except ReadError as error:
+        yield _refused(path, prefix, (error.reason, error.detail))
+    except OSError as error:
+        yield _refused(path, prefix, ("unreadable", f"a file cannot be read: {error.strerror}"))
+    else:
+        yield from (one._replace(name=f"{prefix}{one.name}") for one in found)
+
+
+def _unpacked(path: Path, prefix: str, vendors: Sequence[Vendor], depot: Depot | None) -> Iterator[Found]:
+    if depot is None:
+        yield _refused(path, prefix, _NO_DEPOT)
+        return
+    folder, refused = depot.unpack(path)
+    for one, vendor in files_of(folder, vendors):
+        name = os.path.relpath(one, folder)
+        for found in records_of_file(one, f"{prefix}{name}", vendor):
+            yield found._replace(origin=f"{path}/{name}")
+    for piece, refusal in refused:
+        yield Found(f"{prefix}{piece.name}", REFUSED, piece.name, "", f"tar:{path}", (piece,), refusal)
+
+
+def _refused(path: Path, prefix: str, refusal: Refusal) -> Found:
+    changed = 0
+    num_bytes = 0
+    try:
+        status = path.stat()
+        changed, num_bytes = status.st_mtime_ns, status.st_size
+    except OSError:
+        pass
+    piece = Piece(path.name, num_bytes, changed)
+    return Found(prefix.rstrip("/") or path.name, REFUSED, path.name, "", f"file:{path}", (piece,), refusal)

@@ -1,0 +1,117 @@
+"""Which records lie in a folder of this machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from hemometric.errors import UsageError
+from hemometric.vendors.source import HEAD_BYTES, Piece, Refusal, Vendor, read_bounded
+
+
+class Found(NamedTuple):
+    """A file that was looked at, or one ECG of it.
+
+    Attributes
+    ----------
+    name : str
+        Of the record, without the name of its root; the file's own where it is none.
+    format : str
+        Name of the vendor; empty where it is no record.
+    path, item, place, files, refusal, origin
+        As in `Source`.
+    """
+
+    name: str
+    format: str
+    path: str
+    item: str = ""
+    place: str = ""
+    files: tuple[Piece, ...] = ()
+    refusal: Refusal | None = None
+    origin: str = ""
+
+
+def files_of(root: Path, vendors: Sequence[Vendor]) -> Iterator[tuple[Path, Vendor | None]]:
+    """Yield each file below with the vendor that reads it, None if it is no record.
+
+    Raises
+    ------
+    UsageError
+        A folder may not be listed; only the root is named.
+    """
+    for folder, names in _folders(root):
+        found = {path: _vendor(path, vendors) for path in (folder / name for name in names)}
+        parts = parts_of({path: vendor.parts(path) for path, vendor in found.items() if vendor and vendor.parts})
+        yield from ((path, None if path in parts else vendor) for path, vendor in found.items())
+
+
+def parts_of(named: Mapping[Path, Sequence[Path]]) -> set[Path]:
+    """Choose the records that are counted with another one; each is below a record that no other refers to.
+
+    Records that refer to themselves or to each other in a circle are below nothing: they stay, each to be counted.
+    """
+    below = {part for path, parts in named.items() for part in parts if part != path}
+    waiting = [path for path in named if path not in below]
+    found: set[Path] = set()
+    while waiting:
+        path = waiting.pop()
+        new = [part for part in named.get(path, ()) if part != path and part not in found]
+        found.update(new)
+        waiting.extend(new)
+    return found
+
+
+def records_of_file(path: Path, name: str, vendor: Vendor | None) -> Iterator[Found]:
+    """Yield the ECGs of one file, whose name in its root is `name`; the file itself where it is no record."""
+    if vendor is None:
+        yield Found(name, "", str(path))
+        return
+    record = record_name(name, vendor)
+    yield from (Found(record, vendor.name, str(path), item) for item in vendor.list_items(path))
+
+
+def record_name(name: str, vendor: Vendor) -> str:
+    """Name a record after its file."""
+    if not vendor.by_stem:
+        return name
+    folder, slash, file = name.rpartition("/")
+    return f"{folder}{slash}{Path(file).stem}"
+
+
+def choose(path: Path, head: bytes, vendors: Sequence[Vendor]) -> Vendor | None:
+    """Choose the vendor that recognises a file, else the one whose suffix it has."""
+    recognised = next((vendor for vendor in vendors if vendor.sniff(path, head)), None)
+    return recognised or next(iter(by_suffix(path.name, vendors)), None)
+
+
+def by_suffix(name: str, vendors: Sequence[Vendor]) -> list[Vendor]:
+    """Find the vendors whose files end like this one."""
+    suffix = Path(name).suffix.casefold()
+    return [vendor for vendor in vendors if suffix in vendor.suffixes]
+
+
+def _folders(root: Path) -> Iterator[tuple[Path, list[str]]]:
+    if not root.is_dir():
+        yield root.parent, [root.name]
+        return
+    refused: list[OSError] = []
+    for folder, subfolders, names in os.walk(root, onerror=refused.append):
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        yield Path(folder), sorted(name for name in names if not name.startswith("."))
+    if refused:
+        # A folder inside may be named after a patient: only the given one is said.
+        what = "cannot be listed"
+        if refused[0].filename != str(root):
+            what = f"holds folders that cannot be listed ({len(refused)})"
+        raise UsageError(f"source folder {root} {what}: {refused[0].strerror}; allow reading, or give other sources")
+
+
+def _vendor(path: Path, vendors: Sequence[Vendor]) -> Vendor | None:
+    try:
+        head = read_bounded(path, HEAD_BYTES)
+    except OSError:
+        head = b""
+    return choose(path, head, vendors)
