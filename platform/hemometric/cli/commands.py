@@ -12,8 +12,9 @@ import typer
 
 from hemometric import __version__
 from hemometric.cli.card_commands import card
+from hemometric.cli.dataset_commands import add_to
 from hemometric.cli.ends import say
-from hemometric.cli.privacy_commands import quarantine_app
+from hemometric.cli.privacy_commands import privacy_app, quarantine_app
 from hemometric.errors import UsageError
 
 JOBS = ("ingest", "neighbours", "pretrain", "finetune", "tune", "embed", "predict", "evaluate")
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 config_app = typer.Typer(help="Check and show configs.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
+app.add_typer(privacy_app, name="privacy")
 app.add_typer(quarantine_app, name="quarantine")
 
 Overrides = Annotated[
@@ -186,6 +188,9 @@ def _shardwise(job: str) -> Callable[..., None]:
 for _job, (_does, _example) in _CONFIG_JOBS.items():
     _made = _shardwise if _job in ("embed", "predict") else _plain
     app.command(_job, help=_does, epilog=f"Example: hemometric {_job} {_example}")(_made(_job))
+
+
+add_to(app)
 
 
 @app.command(epilog="Example: hemometric submit pretrain --config configs/pretrain/gpu.yaml --address http://head:8265")

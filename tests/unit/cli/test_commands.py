@@ -40,7 +40,8 @@ def hemometric(*words: str) -> int:
 
 def test_the_commands_are_those_of_the_design() -> None:
     others = {("verify",), ("inspect",), ("card",), ("synthesise",), ("submit",), ("demo",), ("config", "check")}
-    privacy = {("quarantine", "list"), ("quarantine", "locate")}
+    privacy = {("privacy", "scan"), ("quarantine", "list"), ("quarantine", "locate")}
+    others |= {("compact",), ("merge",), ("export",)}
     assert set(COMMANDS) == {(job,) for job in JOBS} | others | privacy | {("config", "show"), ("version",)}
     assert set(JOBS) == set(catalogue.JOBS) - {"synthesise"}
 
