@@ -1,4 +1,4 @@
-"""Commands about patients' privacy: what was refused, and where a key came from."""
+"""Commands about patients' privacy: what must stand nowhere, what was refused, and where a key came from."""
 
 from __future__ import annotations
 
@@ -9,9 +9,36 @@ import typer
 
 from hemometric.cli.ends import say
 
+privacy_app = typer.Typer(help="Prove that patients' names and numbers stand nowhere.", no_args_is_help=True)
 quarantine_app = typer.Typer(help="What an ingest refused, and the files that keys stand for.", no_args_is_help=True)
 
 Debug = Annotated[bool, typer.Option("--debug", help="Show the whole traceback of an error.")]
+
+
+@privacy_app.command("scan", epilog="Example: hemometric privacy scan corpus runs --canaries words.txt")
+def privacy_scan(
+    paths: Annotated[list[Path], typer.Argument(help="Corpora, run folders, databases: any folders and files.")],
+    canaries: Annotated[
+        Path | None,
+        typer.Option(help="Names, numbers, birth dates, serials, one a line, that must stand nowhere; never repeated."),
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Search everything for words given in confidence; without them, check that corpora hold what they may.
+
+    Words are found in text, file names, tables, databases and packed files, as they are or encoded; not in pixels.
+    """
+    if canaries is None:
+        from hemometric.runs.privacy.corpus_check import check_corpora
+
+        check_corpora(paths, say)
+        return
+    from hemometric.runs.privacy.scan import scan
+
+    report = scan(paths, canaries)
+    for line in report.lines:
+        say(line)
+    report.check()
 
 
 @quarantine_app.command("list", epilog="Example: hemometric quarantine list corpus --reason truncated --keys")
