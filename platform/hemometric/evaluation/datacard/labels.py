@@ -105,7 +105,7 @@ def _histogram(census: Census, label: Label, small: SmallCells, name: str, capti
     found = census.numbers[label.column]
     shares = shares_of(census.tallies[label.column], len(found.edges) - 1, small)
     drawn = histograms(found.edges, shares, x=with_unit(name, label.unit))
-    caption = f"{caption} {bars_note(small)} The outer bars hold all beyond."
+    caption = f"{caption} {bars_note(small)} The outermost 0.5 % at each end count into the outer bars."
     return picture(drawn, f"Histogram of {name}, one line for each split.", caption, width="half")
 
 

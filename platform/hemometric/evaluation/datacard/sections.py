@@ -215,7 +215,8 @@ def quality(census: Census, small: SmallCells) -> Section:
             Column("Histogram"),
         )
         notes = (
-            f"Percentiles and bars of fewer than {small.least} patients are left out; the outer bars hold all beyond.",
+            f"Percentiles and bars of fewer than {small.least} patients are left out.",
+            "The outermost 0.5 % at each end count into the outer bars.",
         )
         parts.append(Table("Quality of the accepted signals, in figures.", columns, tuple(rows), notes))
     return Section("Quality", tuple(parts))

@@ -23,6 +23,9 @@ from hemometric.evaluation.figures.style import (
     series_color,
 )
 
+_TICKS = 7
+_OPEN_WIDTH = 10.0
+
 
 def histograms(edges: Sequence[float], shares: Mapping[str, Sequence[float]], *, x: str) -> Figure:
     """Draw one histogram for each group; as shares of the group, so that groups of other sizes compare.
@@ -30,9 +33,10 @@ def histograms(edges: Sequence[float], shares: Mapping[str, Sequence[float]], *,
     Parameters
     ----------
     edges : float [bin + 1]
-        Ascending; the last may be infinite, as for ages from 90 years on, and is drawn as wide as the one before.
+        Ascending; the last may be infinite, as for ages from 90 years on, and is drawn ten wide.
     shares : mapping
-        Group -> percent of it in each bin, [bin]; NaN leaves a gap. Groups without any are left out.
+        Group -> percent of it in each bin, [bin]; NaN leaves a gap. Groups without any are left out, and so are bins
+        at the ends that no group has.
     x : str
         What the axis is, with its unit.
     """
@@ -41,9 +45,13 @@ def histograms(edges: Sequence[float], shares: Mapping[str, Sequence[float]], *,
     if not drawn:
         say_nothing_to_show(axes, "Too few patients to show")
         return figure
+    filled = np.flatnonzero(np.any([np.nan_to_num(share) > 0 for share in drawn.values()], axis=0))
+    kept = slice(int(filled[0]), int(filled[-1]) + 1)
+    edges = edges[kept.start : kept.stop + 1]
+    drawn = {name: share[kept] for name, share in drawn.items()}
     finite = list(edges)
     if math.isinf(finite[-1]):
-        finite[-1] = 2 * finite[-2] - finite[-3]
+        finite[-1] = finite[-2] + _OPEN_WIDTH
     for position, (name, share) in enumerate(drawn.items()):
         if position == 0:
             axes.stairs(share, finite, fill=True, color=BAND, linewidth=0)
@@ -57,12 +65,14 @@ def histograms(edges: Sequence[float], shares: Mapping[str, Sequence[float]], *,
             baseline=None,
         )
     if math.isinf(edges[-1]):
-        ticks = list(finite[:-1:2]) if len(finite) > 8 else list(finite[:-1])
-        axes.set_xticks(
-            ticks, [*(f"{tick:g}" for tick in ticks[:-1]), f"{ticks[-1]:g}{'+' * (ticks[-1] == finite[-2])}"]
-        )
+        ticks = finite[-2 :: -math.ceil(len(finite) / _TICKS)]
+        axes.set_xticks(ticks, [f"{ticks[0]:g}+", *(f"{tick:g}" for tick in ticks[1:])])
     else:
-        axes.xaxis.set_major_locator(MaxNLocator(6))
+        place = finite[0] / (finite[1] - finite[0])
+        if math.isclose(place, round(place), abs_tol=1e-6):
+            axes.set_xticks(finite[:: math.ceil(len(finite) / _TICKS)])
+        else:
+            axes.xaxis.set_major_locator(MaxNLocator(_TICKS))  # bins around whole numbers end between them
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: minus(f"{value:,.6g}")))
     axes.grid(visible=False, axis="x")
     axes.set(xlim=(finite[0], finite[-1]), ylim=(0, None))

@@ -1,0 +1,212 @@
+"""What a card is made of: counts by cell, spreads, small cells, histograms, Markdown."""
+
+from __future__ import annotations
+
+import math
+import re
+import statistics
+from collections import Counter, defaultdict
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from hemometric.evaluation import Column, KeyFigure, Picture, Questions, Report, Section, Spark, Table, Text, render
+from hemometric.evaluation.datacard.small_cells import SmallCells
+from hemometric.evaluation.datacard.spread import ACCURACY, Spread, nice_edges
+from hemometric.evaluation.datacard.tally import WHOLE, Repeats, Tally, binned, listed
+from hemometric.evaluation.datacard.words import percent, written
+from hemometric.evaluation.figures import bars, histograms
+from hemometric.evaluation.markdown import render_markdown
+
+
+def test_a_tally_counts_patients_once_a_cell_however_their_rows_come() -> None:
+    random = np.random.default_rng(0)
+    patient = random.integers(0, 40, 600)
+    cell = random.integers(0, 4, 600)
+    partition = patient % 8
+    order = np.lexsort((random.random(600), partition))  # partitions in order, within them any
+    tally, waited = Tally(), 0
+    for start in range(0, 600, 37):
+        rows = order[start : start + 37]
+        names = [None if one == 3 else f"cell {one}" for one in cell[rows]]
+        people = [f"{one:032x}" for one in patient[rows]]
+        tally.add(pa.table({"partition": partition[rows].astype(np.int16), "patient": people, "cell": names}))
+        following = order[start + 37 :]
+        tally.settle("train", int(partition[following].min()) if following.size else WHOLE)
+        waited = max(waited, sum(len(table) for table in tally._waiting))
+    people_of = defaultdict(set)
+    for one, who in zip(cell.tolist(), patient.tolist(), strict=True):
+        people_of[None if one == 3 else f"cell {one}"].add(who)
+    assert tally.all_patients == {name: len(people) for name, people in people_of.items()}
+    assert sum(tally.recordings["train"].values()) == 600
+    assert tally.recordings["train"]["cell 1"] == int((cell == 1).sum())
+    assert tally.recordings["test"] == {}
+    assert 0 < waited <= 4 * 5 * 3, "only patients of unfinished partitions wait"
+
+
+def test_repeats_count_ecgs_and_days_between_the_first_and_the_last() -> None:
+    hour = 3_600_000_000
+    rows = [
+        ("a", 0),
+        ("a", 50 * hour),
+        ("b", 0),
+        ("b", None),
+        ("c", 10 * hour),
+        ("c", 5 * hour),
+        ("c", 5 * hour),
+        ("d", None),
+    ]
+    repeats = Repeats()
+    for patient, time in rows:
+        acquired = pa.array([time], pa.timestamp("us"))
+        repeats.add(pa.table({"partition": pa.array([3], pa.int16()), "patient": [patient], "acquired": acquired}))
+    repeats.settle(3)
+    assert repeats.patients == {}
+    repeats.settle(4)
+    assert repeats.patients == {2: 2, 3: 1, 1: 1}
+    assert repeats.spans == {2: 1, 0: 1}
+
+
+def test_lists_and_numbers_become_cells_of_their_rows() -> None:
+    rows = pa.table(
+        {
+            "partition": pa.array([0, 0, 1], pa.int16()),
+            "patient": ["a", "b", "c"],
+            "codes": [["x", "y"], [], None],
+            "number": [0.5, None, math.nan],
+            "numbers": [[9.0, -9.0], None, [1.5]],
+        }
+    )
+    assert listed(rows, "codes").select(["patient", "cell"]).to_pydict() == {"patient": ["a", "a"], "cell": ["x", "y"]}
+    assert binned(rows, "number", (0.0, 1.0, 2.0))["cell"].to_pylist() == [0, None, None]
+    many = binned(rows, "numbers", (0.0, 1.0, 2.0))
+    assert many.select(["patient", "cell"]).to_pydict() == {"patient": ["a", "a", "c"], "cell": [1, 0, 1]}
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e6])
+def test_percentiles_are_right_to_their_accuracy(scale: float) -> None:
+    values = np.random.default_rng(1).normal(0.3, 1.0, 5001) * scale
+    spread = Spread()
+    for part in np.array_split(values, 17):
+        spread.add(np.concatenate([part, [np.nan, np.inf]]))
+    ordered = sorted(values.tolist())
+    for share in (0.005, 0.05, 0.25, 0.5, 0.75, 0.95, 0.995):
+        exact = ordered[math.ceil(share * len(ordered)) - 1]
+        assert spread.percentile(share) == pytest.approx(exact, rel=1.01 * ACCURACY)
+    assert spread.num == 5001
+    assert spread.mean == pytest.approx(statistics.fmean(ordered), rel=1e-9)
+    assert spread.sd == pytest.approx(statistics.stdev(ordered), rel=1e-9)
+    assert spread.share_above_zero == pytest.approx(np.mean(values > 0))
+    assert spread.share_below_zero == pytest.approx(np.mean(values < 0))
+    assert not spread.is_whole
+
+
+def test_whole_numbers_stay_whole_and_nothing_has_no_percentile() -> None:
+    spread = Spread()
+    assert math.isnan(spread.percentile(0.5))
+    assert math.isnan(spread.sd)
+    spread.add(np.array([0.0, 12.0, 12.0, -7.0]))
+    assert spread.is_whole
+    assert [spread.percentile(share) for share in (0.1, 0.5, 0.9)] == [-7.0, 0.0, 12.0]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "whole", "expected"),
+    [
+        (0.0, 2.4, False, (0.0, 0.1)),
+        (-3.0, 97.0, False, (-5.0, 0.0)),
+        (12.0, 12.0, True, (11.5, 12.5)),
+        (0.0, 3.0, True, (-0.5, 0.5)),
+    ],
+)
+def test_edges_are_round_and_hold_everything(low: float, high: float, whole: bool, expected: tuple[float, ...]) -> None:
+    edges = nice_edges(low, high, num=24, is_whole=whole)
+    assert edges[:2] == expected
+    assert edges[0] <= low <= high <= edges[-1]
+    assert np.allclose(np.diff(edges), edges[1] - edges[0])
+
+
+def test_small_cells_are_hidden_with_what_would_give_them_away() -> None:
+    small = SmallCells(5)
+    assert small.hidden(Counter(a=9, b=4, c=20, d=0), adds_up=False) == {"b"}
+    assert small.hidden(Counter(a=9, b=4, c=20, d=0), adds_up=True) == {"a", "b"}
+    assert small.hidden(Counter(a=9, b=2, c=2), adds_up=True) == {"a", "b", "c"}, (
+        "2 + 2 hidden would be 4 and so 2 each"
+    )
+    assert small.hidden(Counter(a=9, b=3, c=3), adds_up=True) == {"b", "c"}
+    assert small.hidden(Counter({"a": 9, "b": 5, None: 2}), adds_up=True) == frozenset()
+    assert SmallCells(0).hidden(Counter(a=1), adds_up=True) == frozenset()
+    assert (small.count(0), small.count(4), small.count(5)) == (0, "<5", 5)
+
+
+def test_numbers_are_written_for_people() -> None:
+    assert [written(value) for value in (0, 12.345, -0.01234, 1234567, 10.0, math.nan)] == [
+        "0",
+        "12.3",
+        "−0.0123",
+        "1,234,567",
+        "10",
+        "–",
+    ]
+    assert [percent(part, 1000) for part in (0, 1, 255, 999, 1000)] == ["0 %", "<1 %", "26 %", ">99 %", "100 %"]
+
+
+def test_a_histogram_shows_shares_leaves_gaps_and_ends_where_its_bars_do() -> None:
+    (axes,) = histograms(
+        (0, 10, 20, 30, 40, 50), {"train": [0, 25, math.nan, 75, 0], "test": [0, 0, 0, 0, 0]}, x="x"
+    ).axes
+    assert axes.get_xlim() == (10, 40)
+    outline = axes.patches[-1].get_data()
+    assert np.array_equal(outline.values, [25, math.nan, 75], equal_nan=True)
+    assert list(outline.edges) == [10, 20, 30, 40]
+    assert axes.get_ylabel() == "share of recordings (%)"
+    (empty,) = histograms((0, 1), {"train": [math.nan]}, x="x").axes
+    assert "Too few patients" in empty.texts[0].get_text()
+
+
+def test_bars_carry_their_counts() -> None:
+    (axes,) = bars({"NORM $x$": 1234, "MI": 5}, x="patients").axes
+    assert [bar.get_width() for bar in axes.patches] == [1234, 5]
+    assert [text.get_text() for text in axes.texts] == ["1,234", "5"]
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["NORM $x$", "MI"]
+
+
+def test_a_small_histogram_is_drawn_or_spelt() -> None:
+    spark = Spark((0.0, 1.0, 8.0, 4.0), 'of "x"')
+    assert str(spark) == " ▁█▄"
+    drawn = str(spark.markup())
+    assert drawn.count("<rect") == 3
+    assert 'aria-label="of &#34;x&#34;"' in drawn
+    assert str(Spark((0.0, 0.0), "nothing")) == "–"
+
+
+def test_markdown_has_all_words_and_no_markup_of_names() -> None:
+    table = Table("Names of <b>", (Column("Name"), Column("Count", "n")), (("*a*|b", 1234), ("c", None)), ("A note_.",))
+    drawn = Picture("<svg/>", "What it shows", "A caption")
+    parts = (Text("One.\n\nTwo `x`."), table, drawn, Questions((("Why?", "Since."),)))
+    report = Report(
+        "Card #1",
+        "Sub",
+        ("Found.",),
+        (Section("S_1", parts),),
+        (KeyFigure("5", "ECGs", "of 6"),),
+        ("Mind.",),
+        "Keep",
+        (("hash", "ab"),),
+    )
+    text = render_markdown(report)
+    assert text.startswith(
+        "# Card \\#1\n\nSub\n\n- **5** ECGs (of 6)\n\n- Found.\n\n**Keep**\n\n- Mind.\n\n## S\\_1\n\n"
+        "One.\n\nTwo \\`x\\`."
+    )
+    assert (
+        "**Table 1.** Names of \\<b\\>\n\n| Name | Count (n) |\n| --- | ---: |\n| \\*a\\*\\|b | 1,234 |\n| c | – |"
+        in text
+    )
+    assert "*Figure: A caption* What it shows" in text
+    assert "**Why?**\n\nSince." in text
+    assert text.endswith("## How this was made\n\n- hash: `ab`\n")
+    html = render(report)
+    assert re.search(r"<dt>Why\?</dt>\s*<dd>\s*<p>Since\.</p>", html)
+    assert '<p class="box-title">Keep</p>' in html
