@@ -27,7 +27,7 @@ from hemometric.errors import DataRejectedError
 from hemometric.runs.base import Workers
 from hemometric.runs.pace import Pace
 from hemometric.runs.words import counted
-from hemometric.vendors.remote import checked_url, is_url
+from hemometric.vendors.stores import checked_url, is_url
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -12,7 +12,7 @@ from hemometric.vendors.depot import Depot
 from hemometric.vendors.folders import Found, files_of, records_of_file
 from hemometric.vendors.listing import REFUSED, records_of
 from hemometric.vendors.places import Place
-from hemometric.vendors.remote import Remote
+from hemometric.vendors.remote import ITSELF, Remote
 from hemometric.vendors.source import Piece, ReadError, Refusal, Vendor
 
 Root = Path | str
@@ -21,8 +21,10 @@ Root = Path | str
 _NO_DEPOT: Refusal = ("unsupported", "a compressed archive is unpacked by an ingest only; unpack it")
 
 
-def found_below(root: Root, vendors: Sequence[Vendor], bounds: ArchivesConfig, depot: Depot | None) -> Iterator[Found]:
-    """Yield the records and all other files of one source; names are within it.
+def found_below(
+    root: Root, vendors: Sequence[Vendor], bounds: ArchivesConfig, depot: Depot | None
+) -> tuple[str, Iterator[Found]]:
+    """Give the name of a source, with which all keys of its records begin, and its records and all other files.
 
     Raises
     ------
@@ -32,12 +34,16 @@ def found_below(root: Root, vendors: Sequence[Vendor], bounds: ArchivesConfig, d
         A store cannot be reached, or the disk is too small for what must be unpacked.
     """
     if isinstance(root, str):
-        yield from _in_store(root, vendors, bounds, depot)
-        return
+        return _in_store(root, vendors, bounds, depot)
     if not root.is_dir() and kind_of(root.name):
-        yield from _in_archive(root, "", vendors, bounds, depot)
-        return
+        return root.name, _in_archive(root, "", vendors, bounds, depot)
     base = root if root.is_dir() else root.parent
+    return base.name, _in_folder(root, base, vendors, bounds, depot)
+
+
+def _in_folder(
+    root: Path, base: Path, vendors: Sequence[Vendor], bounds: ArchivesConfig, depot: Depot | None
+) -> Iterator[Found]:
     for path, vendor in files_of(root, vendors):
         name = "/".join(path.relative_to(base).parts)
         if vendor is None and bounds.found and kind_of(path.name):
@@ -46,23 +52,37 @@ def found_below(root: Root, vendors: Sequence[Vendor], bounds: ArchivesConfig, d
             yield from records_of_file(path, name, vendor)
 
 
-def name_of(root: Root) -> str:
-    """Name a source, as all keys of its records begin."""
-    if isinstance(root, str):
-        last = root.rstrip("/").rpartition("/")[2]
-        return last or root.partition("://")[0]
-    return root.name if root.is_dir() or kind_of(root.name) else root.parent.name
-
-
-def _in_store(url: str, vendors: Sequence[Vendor], bounds: ArchivesConfig, depot: Depot | None) -> Iterator[Found]:
+def _in_store(
+    url: str, vendors: Sequence[Vendor], bounds: ArchivesConfig, depot: Depot | None
+) -> tuple[str, Iterator[Found]]:
     place = Remote(url)
-    plain: list[Member] = []
-    for member in place.members(bounds):
-        kind = kind_of(member.piece.name)
-        if member.refusal is not None or not kind or not (bounds.found or member.piece.at):
-            plain.append(member)
-        else:
+    members = place.members(bounds)
+    if len(members) != 1 or members[0].piece.at != ITSELF:
+        return _last(url), _in_listed(place, members, vendors, bounds, depot)
+    (member,) = members
+    if kind_of(member.piece.name):
+        found = _in_stored_archive(place, member.piece, vendors, bounds, depot)
+        return "", found
+    # The other files of its record are found beside it.
+    folder = url.rstrip("/").rpartition("/")[0]
+    near = Remote(folder)
+    found = records_of(near, near.beside(member.piece.name, bounds), vendors, depot)
+    return _last(folder), (one for one in found if member.piece.name in (one.path, _last(one.origin)))
+
+
+def _last(url: str) -> str:
+    return url.rstrip("/").rpartition("/")[2]
+
+
+def _in_listed(
+    place: Place, members: Sequence[Member], vendors: Sequence[Vendor], bounds: ArchivesConfig, depot: Depot | None
+) -> Iterator[Found]:
+    plain = []
+    for member in members:
+        if bounds.found and member.refusal is None and kind_of(member.piece.name):
             yield from _in_stored_archive(place, member.piece, vendors, bounds, depot)
+        else:
+            plain.append(member)
     yield from records_of(place, plain, vendors, depot)
 
 

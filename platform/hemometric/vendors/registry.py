@@ -14,17 +14,17 @@ from hemometric.vendors.archive_members import ArchivesConfig, kind_of
 from hemometric.vendors.depot import Depot
 from hemometric.vendors.dicom_format import DICOM
 from hemometric.vendors.edf_format import EDF
-from hemometric.vendors.finding import Root, found_below, name_of
+from hemometric.vendors.finding import Root, found_below
 from hemometric.vendors.folders import Found
 from hemometric.vendors.hdf5_format import HDF5
 from hemometric.vendors.ishne_format import ISHNE
 from hemometric.vendors.muse_format import GE_MUSE
 from hemometric.vendors.philips_format import PHILIPS_SIERRA
 from hemometric.vendors.places import local
-from hemometric.vendors.remote import checked_url, is_url
 from hemometric.vendors.schiller_format import SCHILLER
 from hemometric.vendors.scp_format import SCP_ECG
 from hemometric.vendors.source import Source, Vendor
+from hemometric.vendors.stores import checked_url, is_url
 from hemometric.vendors.wfdb_format import WFDB
 
 VENDORS: tuple[Vendor, ...] = (WFDB, DICOM, EDF, GE_MUSE, HDF5, PHILIPS_SIERRA, SCHILLER, HL7_AECG, SCP_ECG, ISHNE)
@@ -92,8 +92,8 @@ def find(
         if inside := next((folder for folder in outer if folder in folders), None):
             raise UsageError(f"source {root} lies in source {inside}; give only the outer one")
         num_records = 0
-        base = name_of(root)
-        for one in found_below(root, vendors, archives, keep):
+        base, below = found_below(root, vendors, archives, keep)
+        for one in below:
             if not one.format:
                 num_files += 1
                 unread.setdefault(Path(one.path).suffix, Path(one.path))
@@ -169,7 +169,10 @@ def vendor_of(name: str, vendors: Sequence[Vendor] = VENDORS) -> Vendor:
 def _whole(root: Root) -> Root:
     """Give a path from the top; `resolve` would rename linked folders."""
     if isinstance(root, str) and is_url(root):
-        return Path(root.removeprefix(_LOCAL)) if root.startswith(_LOCAL) else checked_url(root)
+        try:
+            return Path(root.removeprefix(_LOCAL)) if root.startswith(_LOCAL) else checked_url(root)
+        except ValueError as error:
+            raise UsageError(f"source: {error}") from None
     return Path(os.path.abspath(root))  # noqa: PTH100
 
 

@@ -1,73 +1,32 @@
-"""Stores of files that fsspec reads: S3, Google Cloud, Azure, web servers that list their folders, and others.
-
-Who may read what is settled by the environment or by fsspec's own config files, as the store's library documents it;
-an address never holds a secret. What a store says of an error is not repeated: it may name files, and so patients.
-"""
+"""Stores of files that fsspec reads: S3, Google Cloud, Azure, web servers that list their folders, and others."""
 
 from __future__ import annotations
 
-import errno
 import hashlib
-import re
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from hemometric.errors import HemometricError, PrecheckError, UsageError
+from hemometric.errors import HemometricError
 from hemometric.vendors.archive_members import ArchivesConfig, Member, is_hidden, plain_name
-from hemometric.vendors.source import MAX_FILE_BYTES, Piece, Refusal
+from hemometric.vendors.source import MAX_FILE_BYTES, Piece, Refusal, stem_of
+from hemometric.vendors.stores import has_query, named_errors, refusal_of
 
 _BATCH_FILES, _BATCH_BYTES = 64, 64 << 20
 _TRIES, _WAIT_S = 3, 1.0
-_LOOKS_AT_ONCE = 16
+_AT_ONCE = 16  # requests to a web server; what a store of objects takes, its library knows
 _MAX_DEPTH = 16
 _UNKNOWN = -1
-_ITSELF = 1
+ITSELF = 1
 """`Piece.at` of the one file that an address names."""
 
 _TIMES = (
     "ETag", "etag", "md5", "content_md5", "Content-MD5", "LastModified", "last_modified", "Last-Modified", "updated",
     "mtime", "created",
 )  # fmt: skip
-_HIDDEN = re.compile(r"//[^/@]*@|[?#].*")
-_DENIED_ERRORS = {
-    "NoCredentialsError", "PartialCredentialsError", "ClientAuthenticationError", "DefaultCredentialsError",
-    "RefreshError", "TokenRetrievalError", "UnauthorizedSSOTokenError",
-}  # fmt: skip
-_NOT_FOUND, _DENIED_STATUS = 404, (401, 403)
-_GONE: Refusal = ("missing_file", "a file has vanished from the store since it was listed")
-_DENIED: Refusal = ("unreadable", "the store denies reading a file")
-
-
-def is_url(source: object) -> bool:
-    """Whether a source is an address of a store, and no path."""
-    return isinstance(source, str) and "://" in source
-
-
-def checked_url(url: str) -> str:
-    """Give an address as it is, where nothing in it is secret.
-
-    Raises
-    ------
-    ValueError
-        It holds a user, a password or a query; it is not repeated.
-    """
-    parts = urlsplit(url)
-    if "@" in parts.netloc or parts.query or parts.fragment:
-        raise ValueError(
-            "an address may hold no user, password or query; let the environment or fsspec's config give them"
-        )
-    return url
-
-
-def shown(url: str) -> str:
-    """Write an address for a person, without anything in it that might be secret."""
-    return _HIDDEN.sub(lambda found: "//" if found[0].startswith("//") else "", url)
 
 
 @dataclass(frozen=True)
@@ -88,9 +47,22 @@ class Remote:
         PrecheckError
             The store cannot be reached.
         """
-        with self._named():
+        with named_errors(self.address):
             store, root = self._open()
             details = self._details(store, root)
+        return self._judged(root, details, bounds)
+
+    def beside(self, name: str, bounds: ArchivesConfig) -> list[Member]:
+        """List the files that lie here, not below, and share the stem of `name`; see `members`."""
+        stem = stem_of(name)
+        with named_errors(self.address):
+            store, root = self._open()
+            details = {path: detail for detail in store.ls(root, detail=True) if (path := detail["name"].rstrip("/"))}
+            near = {path: detail for path, detail in details.items() if stem_of(path.rpartition("/")[2]) == stem}
+            details = self._looked_at(store, list(near)) if self._is_web else near
+        return self._judged(root, {path: one for path, one in details.items() if one["type"] == "file"}, bounds)
+
+    def _judged(self, root: str, details: dict[str, dict[str, Any]], bounds: ArchivesConfig) -> list[Member]:
         found = []
         for path, detail in details.items():
             is_itself = path.rstrip("/") == root
@@ -98,7 +70,7 @@ class Remote:
             if is_hidden(name):
                 continue
             size = detail.get("size")
-            piece = Piece(name, _UNKNOWN if size is None else int(size), _version(detail), _ITSELF if is_itself else 0)
+            piece = Piece(name, _UNKNOWN if size is None else int(size), _version(detail), ITSELF if is_itself else 0)
             refusal = None
             if plain_name(name) != name:
                 refusal = ("unsafe_name", "its name is none that a folder can hold")
@@ -152,7 +124,7 @@ class Remote:
             store, root = self._open()
             store.get_file(self._path(root, piece), str(path))
 
-        with self._named():
+        with named_errors(self.address):
             return self._patiently(copy)
 
     def _contents(self, pieces: Sequence[Piece], num_bytes: int) -> list[bytes | Refusal]:
@@ -164,13 +136,14 @@ class Remote:
             store, root = self._open()
             paths = [self._path(root, pieces[number]) for number in waiting]
             ends = [num_bytes if (size := pieces[n].num_bytes) < 0 else min(num_bytes, size) for n in waiting]
-            answers = store.cat_ranges(paths, [0] * len(paths), ends, on_error="return")
+            width = {"batch_size": _AT_ONCE} if self._is_web else {}
+            answers = store.cat_ranges(paths, [0] * len(paths), ends, on_error="return", **width)
             failed = []
             for number, end, answer in zip(tuple(waiting), ends, answers, strict=True):
                 if not isinstance(answer, BaseException):
                     # A server without ranges sends the whole file.
                     found[number] = bytes(answer[:end])
-                elif (refusal := _refusal(answer)) is not None:
+                elif (refusal := refusal_of(answer)) is not None:
                     found[number] = refusal
                 else:
                     failed.append((number, answer))
@@ -178,7 +151,7 @@ class Remote:
             if failed:
                 raise failed[0][1]
 
-        with self._named():
+        with named_errors(self.address):
             self._patiently(fetch)
         return found
 
@@ -188,7 +161,7 @@ class Remote:
             try:
                 act()
             except Exception as error:  # stores raise errors of their own
-                if (refusal := _refusal(error)) is not None:
+                if (refusal := refusal_of(error)) is not None:
                     return refusal
                 if attempt == _TRIES - 1 or isinstance(error, (HemometricError, ImportError, ValueError)):
                     raise
@@ -205,71 +178,30 @@ class Remote:
 
     def _details(self, store: Any, root: str) -> dict[str, dict[str, Any]]:
         store.invalidate_cache()
-        if not self.address.startswith("http"):
+        if not self._is_web:
             store.info(root)
             return dict(store.find(root, detail=True))
-        # A web server says nothing of the files that it lists, and fsspec leaves out folders that it cannot list.
+        # fsspec leaves out folders of the web that it cannot list, unless it is told to raise.
         try:
             found = store.find(root, detail=True, maxdepth=_MAX_DEPTH, on_error="raise")
         except FileNotFoundError:
             found = {}
-        paths = sorted(path for path in found or {root: {}} if not _HIDDEN.search(path[len(root) :]))
-        with ThreadPoolExecutor(_LOOKS_AT_ONCE) as pool:
+        return self._looked_at(store, sorted(found or {root: {}}))
+
+    def _looked_at(self, store: Any, paths: list[str]) -> dict[str, dict[str, Any]]:
+        """Ask a web server for size and time of each file, which its lists of files do not say."""
+        # Links with a query sort the list anew; they are no files.
+        paths = [path for path in paths if not has_query(path)]
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
             return dict(zip(paths, pool.map(store.info, paths), strict=True))
+
+    @property
+    def _is_web(self) -> bool:
+        return self.address.startswith(("http://", "https://"))
 
     @staticmethod
     def _path(root: str, piece: Piece) -> str:
-        return root if piece.at == _ITSELF else f"{root}/{piece.name}"
-
-    @contextmanager
-    def _named(self) -> Iterator[None]:
-        """Say in one sentence what keeps a store from being read."""
-        try:
-            yield
-        except HemometricError:
-            raise
-        except ImportError:
-            scheme = self.address.partition(":")[0]
-            raise UsageError(
-                f"source {shown(self.address)}: a library for {scheme}:// is not installed; fsspec's list of "
-                "implementations names it, such as s3fs, gcsfs or adlfs"
-            ) from None
-        except Exception as error:
-            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                raise
-            where = f"source {shown(self.address)}"
-            match _meaning(error):
-                case "gone":
-                    raise UsageError(f"{where} does not exist") from None
-                case "denied":
-                    raise UsageError(
-                        f"{where} may not be read; give credentials by the environment or fsspec's config"
-                    ) from None
-            if isinstance(error, ValueError):
-                raise UsageError(f"{where}: fsspec knows no such kind of store; s3, gs, az, https are some") from None
-            raise PrecheckError(
-                f"{where} cannot be reached ({type(error).__name__}); run the same command again when it can"
-            ) from None
-
-
-def _meaning(error: BaseException) -> str:
-    """Say what a store's error means: ``gone``, ``denied``, or "" where trying again may help."""
-    cause = error.__cause__
-    if isinstance(error, FileNotFoundError) and cause is not None:  # as fsspec says of all that goes wrong on the web
-        return _meaning(cause)
-    status = getattr(error, "status", None) or getattr(error, "code", None)
-    if isinstance(error, FileNotFoundError) or status == _NOT_FOUND:
-        return "gone"
-    if isinstance(error, PermissionError) or status in _DENIED_STATUS or type(error).__name__ in _DENIED_ERRORS:
-        return "denied"
-    return ""
-
-
-def _refusal(error: BaseException) -> Refusal | None:
-    """Give the answer for one file; None where the store as a whole is at fault."""
-    if type(error).__name__ in _DENIED_ERRORS:
-        return None
-    return {"gone": _GONE, "denied": _DENIED}.get(_meaning(error))
+        return root if piece.at == ITSELF else f"{root}/{piece.name}"
 
 
 def _version(detail: dict[str, Any]) -> int:
