@@ -165,6 +165,26 @@ def test_the_whole_line_names_nobody(
     assert len(checked) > 25
     assert {str(path): found for path in checked if (found := found_in(str(path.relative_to(outputs)).encode()))} == {}
     assert {str(path): found for path in checked if (found := found_in(plain(path)))} == {}
+    # The command comes to the same, and to another where one word stands in one value of one table.
+    words = tmp_path / "words.txt"
+    words.write_text("\n".join(CANARIES) + "\n")
+    ended = hemometric("privacy", "scan", outputs, "--canaries", words)
+    assert ended.code == 0, ended
+    assert f"searched {len(checked)} files, " in ended.out
+    embeddings = next((outputs / "embeddings").rglob("*.parquet"))
+    table = pq.read_table(embeddings, partitioning=None)
+    notes = pa.array([*[None] * (len(table) - 1), f"of {SERIAL.lower()}"])
+    pq.write_table(table.append_column("note", notes), embeddings, compression="zstd", write_statistics=False)
+    ended = hemometric("privacy", "scan", outputs, "--canaries", words)
+    assert ended.code == 8, ended
+    assert f"{embeddings.name}, column note, row {len(table) - 1}" in ended.out
+    assert "word of line 4 " in ended.out
+    assert found_in((ended.out + ended.err).encode()) == set()
+    ended = hemometric("privacy", "scan", "corpus")
+    assert ended.code == 0, ended
+    refused = hemometric("quarantine", "list", "corpus", "--keys")
+    assert refused.code == 0
+    assert found_in((refused.out + refused.err).encode()) == set()
 
 
 def test_the_tracker_hears_no_place(line: Any, tmp_path: Path, hemometric: Any, monkeypatch: Any) -> None:

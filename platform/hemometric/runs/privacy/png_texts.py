@@ -1,4 +1,4 @@
-"""Texts that are packed in PNG files (PNG specification 1.2, 4.2.3: zTXt, iTXt, iCCP); others stand there as they are."""
+"""Texts that are packed in PNG files (PNG 1.2, section 4.2: zTXt, iTXt, iCCP); others stand there as they are."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ def _packed(kind: bytes, data: bytes) -> bytes | None:
 
 def _inflated(packed: bytes) -> Iterator[bytes]:
     unpacker = zlib.decompressobj()
-    while packed and not unpacker.eof:
+    while not unpacker.eof:
         chunk = unpacker.decompress(packed, _CHUNK)
+        packed = unpacker.unconsumed_tail
         if chunk:
             yield chunk
-        elif not unpacker.unconsumed_tail:
+        elif not packed and not unpacker.eof:
             raise EOFError
-        packed = unpacker.unconsumed_tail
 
 
 def _skip(file: IO[bytes], num_bytes: int) -> None:

@@ -318,6 +318,15 @@ def test_of_what_cannot_be_looked_into_nothing_is_proved(kind: str, folder: Path
         report.check()
 
 
+def test_a_packed_text_that_is_cut_short_within_a_whole_file(folder: Path, words: Path) -> None:
+    packed = zlib.compress(os.urandom(3_000_000))
+    for name, data in (("whole", packed), ("cut", packed[:-9])):
+        chunk = png_chunk(b"zTXt", b"Title\0\0" + data)
+        (folder / name).write_bytes(b"\x89PNG\r\n\x1a\n" + chunk + png_chunk(b"IEND", b""))
+    (told,) = scan([folder], words).unopened
+    assert "/cut (" in told
+
+
 def test_other_packings_are_told(folder: Path, words: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "a.pdf").write_bytes(b"%PDF-1.4 ...")
     (folder / "b.h5").write_bytes(b"\x89HDF\r\n\x1a\n ...")
