@@ -1,0 +1,62 @@
+"""Run as a program: kill a compaction, a merge or an export at each of its renames and removals, run it again.
+
+Prints what each ended in. See `kill_everywhere`, which does the same to an ingest.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas  # noqa: F401 - Arrow imports it when it is first asked for numpy arrays: once here, not in each child
+import pyarrow.dataset  # noqa: F401 - and this one for its first filter
+from kill_everywhere import die_at, in_child
+
+from hemometric.runs import compact, export, merge
+from hemometric.runs.export_selection import Selection
+
+SHARD_BYTES = 1 << 17
+
+
+def work_of(tool: str, corpora: list[Path], key: Path, out: Path) -> Callable[[], object]:
+    """Give what the tool does in `out`, which `prepare` has made."""
+    if tool == "compact":
+        return lambda: compact.run(compact.CompactRun(corpus=out, shard_bytes=SHARD_BYTES))
+    if tool == "merge":
+        fields = {"corpora": tuple(corpora), "out": out, "key": key, "shard_bytes": SHARD_BYTES}
+        return lambda: merge.run(merge.MergeRun(**fields))
+    selection = Selection(columns=("sex",))
+    config = export.ExportRun(corpus=corpora[0], out=out, to=tool.removeprefix("export-"), selection=selection)
+    return lambda: export.run(config)
+
+
+def main(tool: str, folder: Path, key: Path, corpora: list[Path]) -> None:
+    results = []
+    os.fsync = lambda _: None  # type: ignore[assignment]  # a killed process loses nothing that the system holds
+    for count in range(400):
+        out = folder / f"{tool}-{count}"
+        if tool == "compact":
+            shutil.copytree(corpora[0], out)
+        work = work_of(tool, corpora, key, out)
+
+        def victim(count: int = count, work: Callable[[], object] = work) -> None:
+            die_at(count)
+            work()
+
+        killed = os.WIFSIGNALED(in_child(victim))
+        half = not (out / "_SUCCESS").exists()
+        status = in_child(work)
+        files = sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file())
+        digests = {name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in files}
+        results.append({"killed": killed, "half": half, "status": status, "files": digests})
+        shutil.rmtree(out)
+        if not killed:
+            break
+    print(json.dumps(results))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), [Path(path) for path in sys.argv[4:]])
