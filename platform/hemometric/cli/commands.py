@@ -68,7 +68,10 @@ def launch(job: str, config: Any) -> None:
 
 @app.command(epilog="Example: hemometric ingest ptbxl/records500 --out corpus --table ptbxl/ptbxl_database.csv")
 def ingest(
-    sources: Annotated[list[str] | None, typer.Argument(help="Folders or files of ECGs, then any field=value.")] = None,
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(help="Folders, files or archives of ECGs, or addresses such as s3://…; then any field=value."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the corpus.")] = None,
     table: Annotated[Path | None, typer.Option(help="CSV or Parquet of labels; PTB-XL's is found by itself.")] = None,
     key: Annotated[
@@ -78,13 +81,29 @@ def ingest(
     retry_quarantine: Annotated[
         bool, typer.Option("--retry-quarantine", help="Read again, too, what the corpus refused before.")
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Write nothing; read a sample, and say what an ingest would do and cost.")
+    ] = False,
     debug: Debug = False,
 ) -> None:
     """Turn vendor files into a corpus: checked, pseudonymised, split by patient, hashed."""
-    overrides = [word for word in sources or [] if "=" in word and not _exists(word)]
+    overrides = [word for word in sources or [] if "=" in word and not _exists(word) and not _is_address(word)]
     paths = [word for word in sources or [] if word not in overrides]
     fields = {"sources": paths, "out": out, "key": key, "retry_quarantine": retry_quarantine}
-    launch("ingest", decode_job("ingest", config, [*_table(table, config), *overrides], fields))
+    decoded = decode_job("ingest", config, [*_table(table, config), *overrides], fields)
+    if dry_run:
+        estimate(decoded)
+    else:
+        launch("ingest", decoded)
+
+
+def estimate(config: Any) -> None:
+    """Say what an ingest would do and cost."""
+    from hemometric.runs.base import with_absolute_paths
+    from hemometric.runs.ingest_estimate import run
+
+    for line in run(with_absolute_paths(config)):
+        say(line)
 
 
 @app.command(epilog="Example: hemometric verify corpus")
@@ -245,6 +264,10 @@ def config_show(file: Path, overrides: Overrides = None, debug: Debug = False) -
 def version() -> None:
     """Print the version."""
     say(f"hemometric {__version__}")
+
+
+def _is_address(word: str) -> bool:
+    return "://" in word.partition("=")[0]
 
 
 def _exists(word: str) -> bool:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from hemometric import __version__
 from hemometric.corpus.files import replacing, sha256_of
-from hemometric.corpus.ingest import IngestPlan, settled
+from hemometric.corpus.ingest import IngestPlan
 from hemometric.corpus.manifest import (
     LINKS,
     QUARANTINE,
@@ -28,6 +28,7 @@ from hemometric.corpus.measured_rows import hash_of
 from hemometric.corpus.planned import Planned
 from hemometric.corpus.schema import LINKS_SCHEMA, QUARANTINE_SCHEMA, SCHEMA_VERSION
 from hemometric.corpus.split import NUM_PARTITIONS, SPLITS, Split
+from hemometric.corpus.survey import settled
 from hemometric.corpus.tidying import tidy
 from hemometric.corpus.units import open_staged, read_note
 from hemometric.errors import IntegrityError

@@ -20,9 +20,6 @@ seen stays as it is.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -31,31 +28,22 @@ from pathlib import Path
 import pyarrow as pa
 from filelock import FileLock, Timeout
 
-from hemometric import __version__
-from hemometric.config import fingerprint
-from hemometric.corpus.crosswalk import KeyedNames, Names, crosswalk_of
+from hemometric.corpus.crosswalk import Names
 from hemometric.corpus.files import make_folder, need_room, remove_temporaries
 from hemometric.corpus.ingest_config import IngestConfig
-from hemometric.corpus.labels import Label, check_distinct
-from hemometric.corpus.ledger import Ledger, compare, links_of
-from hemometric.corpus.manifest import LINKS, MANIFEST, QUARANTINE, SUCCESS, Manifest, TableEntry
-from hemometric.corpus.measured_rows import hash_of, stage_measurements
-from hemometric.corpus.measurements import labels_of
-from hemometric.corpus.metadata import MetadataTable
-from hemometric.corpus.placement import brings_links, first_names
+from hemometric.corpus.ledger import Ledger, links_of
+from hemometric.corpus.manifest import Manifest, TableEntry
+from hemometric.corpus.measured_rows import stage_measurements
+from hemometric.corpus.placement import brings_links
 from hemometric.corpus.pseudonyms import Key
-from hemometric.corpus.reader import Corpus, open_corpus
-from hemometric.corpus.schema import LINKS_SCHEMA, SCHEMA_VERSION
-from hemometric.corpus.shards import SHARDS
-from hemometric.corpus.split import FoldSplit
-from hemometric.corpus.stamps import Stamp, stamp_all
+from hemometric.corpus.reader import Corpus
+from hemometric.corpus.survey import depot_of, survey, units_of
 from hemometric.corpus.tidying import tidy
-from hemometric.corpus.units import STAGING, IngestContext, Unit, unit_name
-from hemometric.errors import IntegrityError, PrecheckError, UsageError
-from hemometric.vendors import Root, Source, Vendor, find
+from hemometric.corpus.units import IngestContext, Unit
+from hemometric.errors import PrecheckError, UsageError
+from hemometric.vendors import Root, Source
 
 LOCK = ".lock"
-_OURS = re.compile(rf"{MANIFEST}|(?:{QUARANTINE}|{LINKS})(?:-[0-9]{{5}})?\.parquet|{SUCCESS}|{SHARDS}|{STAGING}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,128 +134,21 @@ def prepare_ingest(
     PrecheckError
         The disk is too small.
     """
-    vendors = config.formats.build()
-    sources = _find_all(roots, out, config, vendors)
-    table = config.table.build(roots, sources)
-    if isinstance(config.split, FoldSplit) and table.rows["fold"].null_count == len(table.rows):
-        raise UsageError("split.kind: folds needs a table with folds; name its column as table.fold, or use kind: hash")
-    key = replace(key, rules=config.identity.rules)
-    links = _links(config, key)
-    key = replace(key, aliases=first_names(links))
-    context = IngestContext(out.resolve(), config, key, _labels(config, table), table.kind != "none")
-    base = _base(context)
-    stamps = stamp_all(sources, vendors)
-    names = crosswalk_of(key) if config.pseudonyms == "random" else KeyedNames()
-    ledger = compare(
-        base, sources, stamps, table, hash_of(config.measurements), key, names, retry_quarantine=retry_quarantine
-    )
-    entry = TableEntry(kind=table.kind, files=table.files, sha256=table.sha256)
+    surveyed = survey(config, roots, out, key, depot_of(out), retry_quarantine=retry_quarantine)
+    context, ledger, base = surveyed.context, surveyed.ledger, surveyed.base
+    names, links = surveyed.names, surveyed.links
+    entry = TableEntry(kind=surveyed.table.kind, files=surveyed.table.files, sha256=surveyed.table.sha256)
     if base is not None and not ledger.fresh and not brings_links(links, links_of(base, names)):
         tidy(out, base.manifest, ledger)
-        return IngestPlan(context, (), tuple(sources), entry, ledger, names, links, base, base.manifest)
-    fresh, of_fresh = [sources[place] for place in ledger.fresh], [stamps[place] for place in ledger.fresh]
-    units = tuple(_units(config, table, fresh, of_fresh, key))
+        return IngestPlan(context, (), surveyed.sources, entry, ledger, names, links, base, base.manifest)
+    units = tuple(units_of(surveyed, ledger.fresh))
     _clear(context, {unit.name for unit in units})
     if config.measurements:
-        context = replace(context, measured=stage_measurements(config.measurements, context.staging, key))
+        context = replace(context, measured=stage_measurements(config.measurements, context.staging, context.key))
     staged = sum(path.stat().st_size for path in context.staging.glob("*.arrow"))
-    need_room(out, max(0, sum(stamp.num_bytes for stamp in of_fresh) - staged), "this ingest")
-    return IngestPlan(context, units, tuple(sources), entry, ledger, names, links, base)
-
-
-def _links(config: IngestConfig, key: Key) -> pa.Table:
-    pairs = sorted({(key.patient(first), key.patient(second)) for first, second in config.identity.links()})
-    columns = list(zip(*pairs, strict=True)) or [()] * len(LINKS_SCHEMA)
-    return pa.table([pa.array(column, pa.string()) for column in columns], schema=LINKS_SCHEMA)
-
-
-def _labels(config: IngestConfig, table: MetadataTable) -> tuple[Label, ...]:
-    labels = (*table.labels, *labels_of(config.measurements))
-    try:
-        check_distinct(labels)
-    except ValueError as error:
-        raise UsageError(f"table and measurements: {error}") from None
-    return labels
-
-
-def settled(config: IngestConfig) -> str:
-    """Hash what of a config decides the content of a corpus: not how work is cut, guarded or given up."""
-    plain = IngestConfig()
-    neutral = ("max_rejected_fraction", "unit_recordings", "unit_bytes", "shard_bytes", "guard")
-    return fingerprint(config.model_copy(update={name: getattr(plain, name) for name in neutral}))
-
-
-def depot_of(out: Path) -> Path:
-    """Give where an ingest unpacks what cannot be read at random; it goes with the staging folder.
-
-    Hidden, so that it is no source where `out` lies in one.
-    """
-    return out.resolve() / STAGING / ".unpacked"
-
-
-def _find_all(roots: Sequence[Root], out: Path, config: IngestConfig, vendors: Sequence[Vendor]) -> list[Source]:
-    try:
-        names = sorted(path.name for path in out.iterdir()) if out.is_dir() else []
-    except OSError as error:
-        raise UsageError(
-            f"folder {out} cannot be listed: {error.strerror}; allow it, or choose another --out"
-        ) from None
-    foreign = [name for name in names if not _OURS.fullmatch(name) and not name.startswith(".")]
-    if foreign:
-        raise UsageError(f"folder {out} holds other things ({foreign[0]}); choose another --out")
-    return list(find(roots, vendors, archives=config.formats.archives, depot=depot_of(out)))
-
-
-def _base(context: IngestContext) -> Corpus | None:
-    """Open the corpus that lies there, if it can take what this ingest would bring."""
-    out = context.out
-    if not (out / SUCCESS).exists():
-        return None
-    corpus = open_corpus(out)
-    manifest = corpus.manifest
-    ours = {
-        "key": (manifest.key_id, context.key.key_id),
-        "config": (manifest.ingest_config, settled(context.config)),
-        "set of labels": ({label.name for label in manifest.labels}, {label.name for label in context.labels}),
-    }
-    for what, (there, here) in ours.items():
-        if there != here:
-            raise UsageError(f"{out} already holds a corpus that was made with another {what}; choose another --out")
-    gone = [file.path for file in (*manifest.shards, manifest.quarantine) if not (out / file.path).is_file()]
-    if gone:
-        raise IntegrityError(f"{out / gone[0]} is missing; delete {out} and run the same command again")
-    return corpus
-
-
-def _units(
-    config: IngestConfig, table: MetadataTable, sources: Sequence[Source], stamps: Sequence[Stamp], key: Key
-) -> Iterator[Unit]:
-    """Cut the sources, in order, after so many of them or so many bytes."""
-    # What decides the cuts and the gate does not change a unit's content, so staged work outlives a change of it.
-    essence = hashlib.sha256(
-        json.dumps([SCHEMA_VERSION, __version__, settled(config), table.sha256, hash_of(config.measurements)]).encode()
-    ).hexdigest()
-    positions = table.positions([source.key for source in sources])
-    for start, stop in _cuts([stamp.num_bytes for stamp in stamps], config.unit_recordings, config.unit_bytes):
-        rows = positions[start:stop]
-        chosen = tuple(sources[start:stop])
-        yield Unit(
-            name=unit_name(chosen, stamps[start:stop], essence, key),
-            sources=chosen,
-            suffixes=tuple(stamp.suffixes for stamp in stamps[start:stop]),
-            metadata=table.take(rows),
-            matched=tuple((rows >= 0).tolist()),
-        )
-
-
-def _cuts(sizes: Sequence[int], max_count: int, max_bytes: int) -> Iterator[tuple[int, int]]:
-    start, held = 0, 0
-    for index, size in enumerate(sizes):
-        if index > start and (index - start == max_count or held + size > max_bytes):
-            yield start, index
-            start, held = index, 0
-        held += size
-    yield start, len(sizes)
+    of_fresh = sum(surveyed.stamps[place].num_bytes for place in ledger.fresh)
+    need_room(out, max(0, of_fresh - staged), "this ingest")
+    return IngestPlan(context, units, surveyed.sources, entry, ledger, names, links, base)
 
 
 def _clear(context: IngestContext, names: set[str]) -> None:

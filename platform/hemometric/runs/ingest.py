@@ -14,16 +14,17 @@ from pydantic_core import PydanticCustomError
 from hemometric.config import PLACEMENT, SECRET
 from hemometric.corpus import SPLITS
 from hemometric.corpus.commit import commit
-from hemometric.corpus.ingest import IngestPlan, depot_of, ingest_lock, prepare_ingest
+from hemometric.corpus.ingest import IngestPlan, ingest_lock, prepare_ingest
 from hemometric.corpus.ingest_config import IngestConfig
 from hemometric.corpus.manifest import Manifest
 from hemometric.corpus.planned import Planned, plan_shards
-from hemometric.corpus.pseudonyms import load_or_create_key
+from hemometric.corpus.pseudonyms import Key, load_or_create_key
 from hemometric.corpus.rewrites import rewrite_shard
 from hemometric.corpus.shards import write_shard
 from hemometric.corpus.source_table import keep_sources
+from hemometric.corpus.survey import depot_of
 from hemometric.corpus.units import stage_unit
-from hemometric.errors import DataRejectedError
+from hemometric.errors import DataRejectedError, UsageError
 from hemometric.runs.base import Workers
 from hemometric.runs.pace import Pace
 from hemometric.runs.words import counted
@@ -90,8 +91,7 @@ def ingest(config: IngestRun, open_map: Callable[[IngestPlan], AbstractContextMa
     lines = [f"pseudonym key made: {key.path}; keep it, and keep it secret"] if key.created else []
     with ingest_lock(config.out):
         plan = prepare_ingest(config.ingest, config.sources, config.out, key, retry_quarantine=config.retry_quarantine)
-        # Before anything is read, so that keys of an ingest that is killed can be located.
-        keep_sources(key, config.out, config.sources, plan.sources)
+        lines += _keep_sources(config, key, plan)
         if plan.finished is not None:
             return [*lines, f"{config.out} holds these recordings already; nothing to do", *summary(plan.finished)]
         with open_map(plan) as mapped:
@@ -110,6 +110,15 @@ def _planned(plan: IngestPlan) -> Planned:
         # What was unpacked names patients, and nobody may ever come back for it.
         shutil.rmtree(depot_of(plan.context.out), ignore_errors=True)
         raise
+
+
+def _keep_sources(config: IngestRun, key: Key, plan: IngestPlan) -> list[str]:
+    """Keep where recordings come from before any is read, so that keys of an ingest that is killed can be located."""
+    try:
+        keep_sources(key, config.out, config.sources, plan.sources)
+    except UsageError as error:  # such as a key on a volume that is read only: its corpora are as good
+        return [f"careful: `hemometric quarantine locate` will not know these recordings: {error}"]
+    return []
 
 
 def _stage(plan: IngestPlan, mapped: Map) -> None:
