@@ -32,6 +32,7 @@ from hemometric.ecg import Recording, Rejected
 from hemometric.errors import IntegrityError
 from hemometric.vendors import Source
 from hemometric.vendors.guarded import read_guarded
+from hemometric.vendors.places import local
 from hemometric.waveform import assess
 
 STAGING = "staging"
@@ -121,21 +122,22 @@ def read_unit(context: IngestContext, unit: Unit) -> ReadUnit:
     measurements = hash_of(context.config.measurements)
     pairing = None if context.measured is None else Pairing(context.measured)
     paired: Counts = {} if pairing is None else {name: dict.fromkeys(OUTCOMES, 0) for name in pairing.names}
-    found = read_guarded(unit.sources, context.config.formats, context.config.guard)
-    contents = contents_of(unit.sources, unit.suffixes, context.key)
-    for source, metadata, one, content in zip(unit.sources, unit.metadata.to_pylist(), found, contents, strict=True):
-        facts = facts_of(metadata, measurements, context.key)
-        row = one if isinstance(one, Rejected) else _row(context, source, one, metadata)
-        if isinstance(row, Rejected):
-            rejected.append((context.key.recording_id(source.key), row.reason, row.detail, content, facts))
-        else:
-            rows.append({**row, "content": content, "facts": facts})
-            if pairing is not None:
-                near = pairing.paired(row["patient"], row["acquired"])
-                rows[-1] |= near.columns
-                for name, outcome in near.outcomes.items():
-                    paired[name][outcome] += 1
-            nulled.update(metadata[NULLED] or ())
+    with local(unit.sources) as sources:
+        found = read_guarded(sources, context.config.formats, context.config.guard)
+        contents = contents_of(sources, unit.suffixes, context.key)
+        for source, metadata, one, content in zip(sources, unit.metadata.to_pylist(), found, contents, strict=True):
+            facts = facts_of(metadata, measurements, context.key)
+            row = one if isinstance(one, Rejected) else _row(context, source, one, metadata)
+            if isinstance(row, Rejected):
+                rejected.append((context.key.recording_id(source.key), row.reason, row.detail, content, facts))
+            else:
+                rows.append({**row, "content": content, "facts": facts})
+                if pairing is not None:
+                    near = pairing.paired(row["patient"], row["acquired"])
+                    rows[-1] |= near.columns
+                    for name, outcome in near.outcomes.items():
+                        paired[name][outcome] += 1
+                nulled.update(metadata[NULLED] or ())
     table = pa.Table.from_pylist(rows, schema=staged_schema(context.labels))
     return ReadUnit(table, sorted(rejected), dict(sorted(nulled.items())), unit.matched.count(False), paired)
 
