@@ -6,34 +6,39 @@ import math
 import re
 import statistics
 from collections import Counter, defaultdict
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from hemometric.evaluation import Column, KeyFigure, Picture, Questions, Report, Section, Spark, Table, Text, render
 from hemometric.evaluation.datacard.small_cells import SmallCells
 from hemometric.evaluation.datacard.spread import ACCURACY, Spread, nice_edges
-from hemometric.evaluation.datacard.tally import WHOLE, Repeats, Tally, binned, listed
+from hemometric.evaluation.datacard.tally import Repeats, Tally, binned, listed, owned
 from hemometric.evaluation.datacard.words import percent, written
 from hemometric.evaluation.figures import bars, histograms
 from hemometric.evaluation.markdown import render_markdown
 
 
+def rows_of(partition: list[int], patient: list[str], **columns: Any) -> pa.Table:
+    return owned(pa.table({"partition": pa.array(partition, pa.int16()), "patient": patient, **columns}))
+
+
 def test_a_tally_counts_patients_once_a_cell_however_their_rows_come() -> None:
     random = np.random.default_rng(0)
-    patient = random.integers(0, 40, 600)
-    cell = random.integers(0, 4, 600)
-    partition = patient % 8
-    order = np.lexsort((random.random(600), partition))  # partitions in order, within them any
+    patient, cell = random.integers(0, 90, 600), random.integers(0, 4, 600)
+    order = np.lexsort((patient, patient % 70, np.arange(600) % 2))  # two ingests, each sorted
+    names = [None if one == 3 else f"cell {one}" for one in cell[order]]
+    rows = rows_of((patient[order] % 70).tolist(), [f"{one:032x}" for one in patient[order]], cell=names)
+    shards = sorted(
+        (rows.slice(start, 25) for start in range(0, 600, 25)), key=lambda shard: pc.min(shard["owner"]).as_py()
+    )
     tally, waited = Tally(), 0
-    for start in range(0, 600, 37):
-        rows = order[start : start + 37]
-        names = [None if one == 3 else f"cell {one}" for one in cell[rows]]
-        people = [f"{one:032x}" for one in patient[rows]]
-        tally.add(pa.table({"partition": partition[rows].astype(np.int16), "patient": people, "cell": names}))
-        following = order[start + 37 :]
-        tally.settle("train", int(partition[following].min()) if following.size else WHOLE)
+    for place, shard in enumerate(shards):
+        tally.add(shard)
+        tally.settle("train", pc.min(shards[place + 1]["owner"]).as_py() if place + 1 < len(shards) else None)
         waited = max(waited, sum(len(table) for table in tally._waiting))
     people_of = defaultdict(set)
     for one, who in zip(cell.tolist(), patient.tolist(), strict=True):
@@ -42,46 +47,35 @@ def test_a_tally_counts_patients_once_a_cell_however_their_rows_come() -> None:
     assert sum(tally.recordings["train"].values()) == 600
     assert tally.recordings["train"]["cell 1"] == int((cell == 1).sum())
     assert tally.recordings["test"] == {}
-    assert 0 < waited <= 4 * 5 * 3, "only patients of unfinished partitions wait"
+    assert 0 < waited <= 3 * 25, "only patients of shards that overlap wait"
 
 
 def test_repeats_count_ecgs_and_days_between_the_first_and_the_last() -> None:
     hour = 3_600_000_000
-    rows = [
-        ("a", 0),
-        ("a", 50 * hour),
-        ("b", 0),
-        ("b", None),
-        ("c", 10 * hour),
-        ("c", 5 * hour),
-        ("c", 5 * hour),
-        ("d", None),
-    ]
+    visits = [("a", 0), ("a", 50), ("b", 0), ("b", None), ("c", 10), ("c", 5), ("c", 5), ("d", None)]
     repeats = Repeats()
-    for patient, time in rows:
-        acquired = pa.array([time], pa.timestamp("us"))
-        repeats.add(pa.table({"partition": pa.array([3], pa.int16()), "patient": [patient], "acquired": acquired}))
-    repeats.settle(3)
-    assert repeats.patients == {}
-    repeats.settle(4)
+    for patient, hours in visits:
+        acquired = pa.array([None if hours is None else hours * hour], pa.timestamp("us"))
+        repeats.add(rows_of([3], [patient], acquired=acquired))
+    repeats.settle("003b")
+    assert repeats.patients == {2: 1}
+    repeats.settle(None)
     assert repeats.patients == {2: 2, 3: 1, 1: 1}
     assert repeats.spans == {2: 1, 0: 1}
 
 
 def test_lists_and_numbers_become_cells_of_their_rows() -> None:
-    rows = pa.table(
-        {
-            "partition": pa.array([0, 0, 1], pa.int16()),
-            "patient": ["a", "b", "c"],
-            "codes": [["x", "y"], [], None],
-            "number": [0.5, None, math.nan],
-            "numbers": [[9.0, -9.0], None, [1.5]],
-        }
+    rows = rows_of(
+        [0, 0, 11],
+        ["a", "b", "c"],
+        codes=[["x", "y"], [], None],
+        number=[0.5, None, math.nan],
+        numbers=[[9.0, -9.0], None, [1.5]],
     )
-    assert listed(rows, "codes").select(["patient", "cell"]).to_pydict() == {"patient": ["a", "a"], "cell": ["x", "y"]}
+    assert listed(rows, "codes").to_pydict() == {"owner": ["000a", "000a"], "cell": ["x", "y"]}
     assert binned(rows, "number", (0.0, 1.0, 2.0))["cell"].to_pylist() == [0, None, None]
     many = binned(rows, "numbers", (0.0, 1.0, 2.0))
-    assert many.select(["patient", "cell"]).to_pydict() == {"patient": ["a", "a", "c"], "cell": [1, 0, 1]}
+    assert many.to_pydict() == {"owner": ["000a", "000a", "011c"], "cell": [1, 0, 1]}
 
 
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e6])

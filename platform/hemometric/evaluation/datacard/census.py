@@ -1,12 +1,12 @@
 """All numbers of a data card, read from a corpus in two passes over its columns; its signals are not touched.
 
 The first pass finds how numbers are spread, and so the bins of their histograms; the second counts the recordings and
-patients of every bin and name. Memory holds a batch of rows and the patients of unfinished partitions.
+patients of every bin and name. Memory holds a batch of rows, and the patients of shards that overlap.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,7 +17,7 @@ from hemometric.corpus import SPLITS, Corpus, Label, ShardEntry, Split
 from hemometric.corpus.reader import open_parquet
 from hemometric.ecg import Float64
 from hemometric.evaluation.datacard.spread import Spread, nice_edges
-from hemometric.evaluation.datacard.tally import WHOLE, Repeats, Tally, binned, keyed, listed
+from hemometric.evaluation.datacard.tally import Repeats, Tally, binned, keyed, listed, owned
 
 AGE = "age_years"
 AGE_EDGES = (*(float(age) for age in range(0, 100, 10)), np.inf)
@@ -29,10 +29,10 @@ _TAIL = 0.005
 _FEWEST_BINS, _MOST_BINS = 8, 30
 _PLAIN = ("site", "sex", "source_format")
 _LISTS = ("flags", "leads")
-_ALWAYS = ("partition", "patient", "rate_hz", "num_samples", "quantisation_error_mv", "acquired", AGE, *_PLAIN, *_LISTS)
+_ALWAYS = ("rate_hz", "num_samples", "quantisation_error_mv", "acquired", AGE, *_PLAIN, *_LISTS)
 
 Question = Callable[[pa.Table], pa.Table]
-"""From rows of a corpus to ``partition``, ``patient``, ``cell``."""
+"""From rows of a corpus to ``owner`` and ``cell``."""
 
 
 @dataclass
@@ -112,9 +112,12 @@ def count_corpus(corpus: Corpus) -> Census:
         A file of it is missing or damaged.
     """
     numbers = {name: Numbers() for name in _number_columns(corpus)}
+    first: dict[str, str] = {}  # from a shard's path to the first owner in it
     for split in SPLITS:
         for shard in corpus.shards([split]):
             for rows in _batches(corpus, shard, tuple(numbers)):
+                owner = pc.min(rows["owner"]).as_py()
+                first[shard.path] = min(first.get(shard.path, owner), owner)
                 for name, found in numbers.items():
                     found.splits[split].add(_floats(rows[name]))
     for found in numbers.values():
@@ -126,9 +129,9 @@ def count_corpus(corpus: Corpus) -> Census:
     repeats = Repeats()
     columns = tuple(dict.fromkeys((*_ALWAYS, *numbers, *(label.column for label in corpus.manifest.labels))))
     for split in SPLITS:
-        for shard, before in _in_order(corpus.shards([split])):
+        for shard, before in _in_order(corpus.shards([split]), first):
             for rows in _batches(corpus, shard, columns):
-                repeats.add(rows.select(["partition", "patient", "acquired"]))
+                repeats.add(rows.select(["owner", "acquired"]))
                 for name, question in questions.items():
                     tallies[name].add(question(rows))
             repeats.settle(before)
@@ -142,17 +145,19 @@ def _number_columns(corpus: Corpus) -> list[str]:
     return [AGE, *(name for name in corpus.schema.names if name in labels or name.startswith(QUALITY))]
 
 
-def _in_order(shards: tuple[ShardEntry, ...]) -> Iterator[tuple[ShardEntry, int]]:
-    """Give the shards of a split by partition, each with the first partition that may still have rows after it."""
-    ordered = sorted(shards, key=lambda shard: (min(shard.partitions, default=0), shard.number))
-    following = [min(shard.partitions, default=0) for shard in ordered[1:]]
-    yield from zip(ordered, [*following, WHOLE][: len(ordered)], strict=True)
+def _in_order(shards: Sequence[ShardEntry], first: Mapping[str, str]) -> Iterator[tuple[ShardEntry, str | None]]:
+    """Give the shards of a split by their first owners, each with the first owner that may have rows after it."""
+    ordered = sorted(shards, key=lambda shard: (first.get(shard.path, ""), shard.number))
+    for place, shard in enumerate(ordered, start=1):
+        yield shard, first.get(ordered[place].path, "") if place < len(ordered) else None
 
 
-def _batches(corpus: Corpus, shard: ShardEntry, columns: tuple[str, ...]) -> Iterator[pa.Table]:
+def _batches(corpus: Corpus, shard: ShardEntry, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """Give rows of a shard with the columns that are asked for and ``owner``."""
     with open_parquet(corpus.path, shard, corpus.schema) as file:
-        for batch in file.iter_batches(_BATCH_ROWS, columns=list(columns)):
-            yield pa.Table.from_batches([batch])
+        for batch in file.iter_batches(_BATCH_ROWS, columns=["partition", "patient", *columns]):
+            if batch.num_rows:
+                yield owned(pa.Table.from_batches([batch]))
 
 
 def _floats(column: pa.ChunkedArray) -> Float64:

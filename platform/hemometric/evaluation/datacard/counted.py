@@ -109,7 +109,7 @@ def shares_of(tally: Tally, num_bins: int, small: SmallCells) -> dict[str, list[
 def spark_of(tally: Tally, num_bins: int, small: SmallCells, what: str) -> Spark | str:
     """Draw all splits together, in a word's space; say so where there is nothing to draw."""
     if num_bins == 1:
-        return "all alike"
+        return "almost all alike"  # but for what lies in the outermost 0.5 % at each end
     shares = _shares(tally.all_recordings, tally.all_patients, num_bins, small)
     return Spark(tuple(0.0 if np.isnan(one) else one for one in shares), f"histogram of {what}")
 

@@ -1,7 +1,7 @@
 """Recordings and patients counted by cell, batch by batch, in memory that the number of recordings does not swell.
 
-All rows of a patient lie in one partition of one split. So the patients of a partition are counted as soon as it is
-whole, and only those of partitions that may go on are remembered.
+All rows of a patient lie in one split, and shards are read in the order of their first patients. So patients before
+the first one of the next shard are whole: they are counted, and only the others are remembered.
 """
 
 from __future__ import annotations
@@ -14,10 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hemometric.corpus import NUM_PARTITIONS, SPLITS, Split
-
-WHOLE = NUM_PARTITIONS
-"""Settle up to here, and nothing is left waiting."""
+from hemometric.corpus import SPLITS, Split
 
 Cell = str | int | None
 """What is counted: a name, the number of a bin, or None where it is not known."""
@@ -38,15 +35,15 @@ class Tally:
         self._waiting: list[pa.Table] = []
 
     def add(self, rows: pa.Table) -> None:
-        """Take rows of one split: ``partition``, ``patient`` and ``cell``, one for each recording and cell."""
-        self._waiting.append(rows.group_by(["partition", "patient", "cell"]).aggregate([([], "count_all")]))
+        """Take rows of one split: ``owner`` and ``cell``, one for each recording and cell."""
+        self._waiting.append(rows.group_by(["owner", "cell"]).aggregate([([], "count_all")]))
 
-    def settle(self, split: Split, before: int) -> None:
-        """Count the patients of all partitions below `before`: no later row is of these."""
+    def settle(self, split: Split, before: str | None) -> None:
+        """Count all owners below `before`, of whom no later row is; None counts all."""
         whole, self._waiting = _parted(self._waiting, before)
         if whole is None:
             return
-        pairs = whole.group_by(["patient", "cell"]).aggregate([("count_all", "sum")])
+        pairs = whole.group_by(["owner", "cell"]).aggregate([("count_all", "sum")])
         cells = pairs.group_by("cell").aggregate([("count_all_sum", "sum"), ("count_all_sum", "count")])
         columns = [cells[name].to_pylist() for name in ("cell", "count_all_sum_sum", "count_all_sum_count")]
         for cell, recordings, patients in zip(*columns, strict=True):
@@ -90,32 +87,38 @@ class Repeats:
         self._waiting: list[pa.Table] = []
 
     def add(self, rows: pa.Table) -> None:
-        """Take rows: ``partition``, ``patient`` and ``acquired``."""
+        """Take rows: ``owner`` and ``acquired``."""
         wanted = [([], "count_all"), *(("acquired", what) for what in ("count", "min", "max"))]
-        self._waiting.append(rows.group_by(["partition", "patient"]).aggregate(wanted))
+        self._waiting.append(rows.group_by("owner").aggregate(wanted))
 
-    def settle(self, before: int) -> None:
-        """Count the patients of all partitions below `before`."""
+    def settle(self, before: str | None) -> None:
+        """Count all owners below `before`, of whom no later row is; None counts all."""
         whole, self._waiting = _parted(self._waiting, before)
         if whole is None:
             return
         wanted = [("count_all", "sum"), ("acquired_count", "sum"), ("acquired_min", "min"), ("acquired_max", "max")]
-        people = whole.group_by("patient").aggregate(wanted)
+        people = whole.group_by("owner").aggregate(wanted)
         self.patients.update(people["count_all_sum"].to_pylist())
         timed = people.filter(pc.greater(people["acquired_count_sum"], 1))
         span = pc.subtract(timed["acquired_max_max"], timed["acquired_min_min"])
         self.spans.update(length // timedelta(days=1) for length in span.to_pylist())
 
 
+def owned(rows: pa.Table) -> pa.Table:
+    """Add ``owner``: the patient's name behind the partition's number, so that owners sort as the rows of shards do."""
+    numbers = pc.utf8_lpad(pc.cast(rows["partition"], pa.string()), 3, "0")
+    return rows.append_column("owner", pc.binary_join_element_wise(numbers, rows["patient"], ""))
+
+
 def keyed(rows: pa.Table, cells: pa.Array | pa.ChunkedArray, parents: pa.Array | None = None) -> pa.Table:
-    """Put cells beside their patients.
+    """Put cells beside their owners.
 
     Parameters
     ----------
     parents : int array, optional
         The row that each cell is of; without, each row has one.
     """
-    owners = rows.select(["partition", "patient"])
+    owners = rows.select(["owner"])
     return (owners if parents is None else owners.take(parents)).append_column("cell", cells)
 
 
@@ -138,14 +141,14 @@ def binned(rows: pa.Table, column: str, edges: Sequence[float]) -> pa.Table:
     return keyed(rows, pa.array(places, pa.int64(), mask=np.isnan(numbers)), parents)
 
 
-def _parted(tables: list[pa.Table], before: int) -> tuple[pa.Table | None, list[pa.Table]]:
-    """Part the rows of whole partitions from the others."""
+def _parted(tables: list[pa.Table], before: str | None) -> tuple[pa.Table | None, list[pa.Table]]:
+    """Part the rows of patients who are whole from the others."""
     if not tables:
         return None, []
     rows = pa.concat_tables(tables)
-    if before >= WHOLE:
+    if before is None:
         return rows, []
-    is_whole = pc.less(rows["partition"], before)
+    is_whole = pc.less(rows["owner"], before)
     rest = rows.filter(pc.invert(is_whole))
     return rows.filter(is_whole), [rest.combine_chunks()] if len(rest) else []
 
