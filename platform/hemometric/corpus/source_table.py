@@ -53,10 +53,12 @@ class Located:
     ----------
     recording_id : str
         As the table has it: the keyed name.
+    where : str
+        A path, also into an archive, or an address; bytes that are not UTF-8 are surrogates, as in `os.fsdecode`.
     """
 
     recording_id: str
-    path: Path
+    where: str
     item: str
     format: str
 
@@ -136,8 +138,7 @@ def locate(key_file: Path, beginning: str, name: str | None = None) -> list[Loca
         with usable(path, "key", to="read", remedy="restore it, or name the key file that made the corpus"):
             _refuse_open(path)
             for row in (row for bounds in wanted for row in _open(path, *bounds).to_pylist()):
-                place = Path(os.fsdecode(row["path"]))
-                found.add(Located(row["recording_id"], place, row["item"], row["format"]))
+                found.add(Located(row["recording_id"], os.fsdecode(row["path"]), row["item"], row["format"]))
     return sorted(found)
 
 

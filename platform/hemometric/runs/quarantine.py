@@ -64,7 +64,7 @@ def _of_staging(staging: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def locate_sources(keys: Sequence[str], *, corpus: Path | None = None, key_file: Path | None = None) -> list[str]:
-    """Say of each key, or unique beginning of one, its source: path, item and format, separated by tabs.
+    """Say of each key, or unique beginning of one, its source: path or address, item and format, separated by tabs.
 
     Raises
     ------
@@ -99,10 +99,10 @@ def _lines(key: str, found: list[Located]) -> list[str]:
     if len(ids) > 1:
         shown = ", ".join(ids[:_NUM_SHOWN])
         raise UsageError(f"{len(ids)} recordings begin with {key!r}, such as {shown}; give more of the one you mean")
-    return ["\t".join((key, _printable(one.path), one.item or "-", one.format)) for one in found]
+    return ["\t".join((key, _printable(one.where), one.item or "-", one.format)) for one in found]
 
 
-def _printable(path: Path) -> str:
-    """Write a path with escapes for what no terminal should get; the bytes of names need not be UTF-8."""
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+def _printable(where: str) -> str:
+    """Write a place with escapes for what no terminal should get; the bytes of names need not be UTF-8."""
+    text = os.fsencode(where).decode("utf-8", "backslashreplace")
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)

@@ -47,7 +47,7 @@ def test_every_key_and_unique_beginning_leads_to_its_file(tmp_path: Path, key: K
     path = keep_sources(key, out, [tmp_path / "in"], sources)
     for source in sources[::37]:
         name = key.recording_id(source.key)
-        expected = [Located(name, source.path, source.item, "wfdb")]
+        expected = [Located(name, str(source.path), source.item, "wfdb")]
         assert locate(key.path, name) == locate(key.path, name[:12], table_name(out)) == expected
     assert len(locate(key.path, "a")) == sum(key.recording_id(source.key)[0] == "a" for source in sources) > 5
     assert locate(key.path, "0" * 32) == []
@@ -60,8 +60,16 @@ def test_a_file_name_that_is_not_utf_8_comes_back(tmp_path: Path, key: Key, out:
     place = tmp_path / os.fsdecode(b"M\xfcller.hea")
     keep_sources(key, out, [tmp_path / "in"], [Source("a/b", place, "wfdb", "\udcff")])
     (found,) = locate(key.path, key.recording_id("a/b"))
-    assert found.path == place
+    assert found.where == str(place)
     assert found.item == "\\udcff"
+
+
+def test_a_record_of_an_archive_or_a_store_is_named_by_its_address(tmp_path: Path, key: Key, out: Path) -> None:
+    inside = Source("a/x", Path("ward/x.xml"), "muse", place=f"zip:{tmp_path}/2021.zip")
+    stored = Source("b/x", Path("ward/x.xml"), "muse", place="s3://bucket/ecg")
+    keep_sources(key, out, [tmp_path / "2021.zip", "s3://bucket/ecg"], [inside, stored])
+    found = [locate(key.path, key.recording_id(name))[0].where for name in ("a/x", "b/x")]
+    assert found == [f"{tmp_path}/2021.zip/ward/x.xml", "s3://bucket/ecg/ward/x.xml"]
 
 
 @pytest.mark.parametrize("group_rows", [7, 100, 1 << 16])
@@ -79,7 +87,7 @@ def test_later_ingests_add_and_replace(
         assert [(row["recording_id"], Path(os.fsdecode(row["path"]))) for row in table] == sorted(known.items())
     assert pq.read_metadata(path).num_row_groups > 400 // group_rows
     for name, place in list(known.items())[::29]:
-        assert [one.path for one in locate(key.path, name)] == [place]
+        assert [one.where for one in locate(key.path, name)] == [str(place)]
 
 
 def test_a_key_is_found_by_reading_one_group_of_many(
@@ -108,8 +116,8 @@ def test_a_moved_corpus_keeps_its_table_and_another_has_its_own(tmp_path: Path, 
     (tmp_path / "other").mkdir()
     keep_sources(key, tmp_path / "other", [], sources_of(tmp_path / "two", range(2)))
     wanted = key.recording_id("archive/1")
-    assert {one.path.parent.name for one in locate(key.path, wanted)} == {"one", "two"}
-    assert {one.path.parent.name for one in locate(key.path, wanted, name)} == {"one"}
+    assert {Path(one.where).parent.name for one in locate(key.path, wanted)} == {"one", "two"}
+    assert {Path(one.where).parent.name for one in locate(key.path, wanted, name)} == {"one"}
     assert len(locate(key.path, key.recording_id("archive/4"), name)) == 1
 
 
@@ -133,7 +141,7 @@ def test_a_random_code_leads_there_too(tmp_path: Path, key: Key, out: Path) -> N
     (code,) = crosswalk_of(key).published(pa.array([keyed])).to_pylist()
     assert code != keyed
     for given in (code, code[:10], keyed):
-        assert [one.path for one in locate(key.path, given)] == [sources[2].path]
+        assert [one.where for one in locate(key.path, given)] == [str(sources[2].path)]
     crosswalk_of(key).path.write_bytes(b"no database at all, but long enough to be looked at as one" * 30)
     with pytest.raises(IntegrityError, match="damaged"):
         locate(key.path, code)

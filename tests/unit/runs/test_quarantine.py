@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from hemometric.corpus import open_corpus
+from hemometric.corpus import load_or_create_key, open_corpus
 from hemometric.corpus.source_table import folder_of
 from hemometric.corpus.units import stage_unit
 from hemometric.errors import DataRejectedError, PrivacyError, UsageError
 from hemometric.runs import ingest
 from hemometric.runs.quarantine import list_quarantine, locate_sources
+from hemometric.vendors import find
 
 
 @pytest.fixture
@@ -108,6 +109,23 @@ def test_a_moved_archive_is_followed(run: Any, tmp_path: Path) -> None:
     assert all(Path(text.split("\t")[1]).is_relative_to(moved) for text in locate_sources(keys, key_file=run.key))
 
 
+def test_random_codes_lead_to_the_files_too(run: Any) -> None:
+    run = run.model_copy(update={"ingest": run.ingest.model_copy(update={"pseudonyms": "random"})})
+    ingest.run(run)
+    keys = keys_of(list_quarantine(run.out, keys=True))
+    keyed = load_or_create_key(run.key)
+    assert not {keyed.recording_id(source.key) for source in find(run.sources)} & set(keys)
+    located = locate_sources(keys, corpus=run.out, key_file=run.key)
+    assert {Path(text.split("\t")[1]) for text in located} == broken_files(run)
+
+
+def test_a_key_on_a_volume_that_cannot_be_written_is_said_and_stops_nothing(run: Any) -> None:
+    folder_of(run.key).touch()
+    said = ingest.run(run)
+    assert [line for line in said if line.startswith("careful: `hemometric quarantine locate` will not know")]
+    assert open_corpus(run.out).manifest.counts.accepted
+
+
 def test_what_cannot_be_answered_says_why(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ingest.run(run)
     for words, told in (
@@ -138,7 +156,7 @@ def test_a_name_cannot_write_on_the_terminal(tmp_path: Path) -> None:
     from hemometric.corpus.source_table import Located
     from hemometric.runs.quarantine import _lines
 
-    (shown,) = _lines("ab", [Located("ab", Path("x\x1b[2J\n\udcffé"), "", "wfdb")])
+    (shown,) = _lines("ab", [Located("ab", "x\x1b[2J\n\udcffé", "", "wfdb")])
     assert shown == "ab\tx\\x1b[2J\\n\\xffé\t-\twfdb"
 
 
