@@ -14,7 +14,7 @@ same, cut by 1 to 5 samples                             at most 0.022    at leas
 same, rounded to 5 uV                                   at most 0.060    at least 0.9982
 same, cut, 2 % larger, at 250 Hz and rounded to 5 uV    at most 0.071    at least 0.9970
 same, padded, then at 257 Hz and rounded to 2.5 uV      at most 0.108    at least 0.9905
-any two others                                          at least 0.37    at most 0.80
+any two others                                          at least 0.46    at most 0.80
 first and last 5 s of 486 ECGs                          at least 0.105   at most 0.9825
 the same in one lead only                               at least 0.031   at most 0.9964
 two next to each other of 10 s, 8 ECGs of 20 s or more  at least 0.053   at most 0.87
