@@ -45,7 +45,7 @@ class SmallCells:
         ----------
         adds_up : bool
             All cells together are a number that is shown elsewhere. Then a hidden cell could be had by subtraction:
-            the next larger ones are hidden with it, until at least two are, and of `least` patients together.
+            the next larger ones are hidden with it, until `least` patients are, who are in two cells then or more.
         """
         patients = Counter({cell: num for cell, num in patients.items() if cell is not None})
         hidden = {cell for cell, num in patients.items() if not self.shows(num)}
@@ -54,7 +54,7 @@ class SmallCells:
         rest = sorted((num, str(cell), cell) for cell, num in patients.items() if num and cell not in hidden)
         total = sum(patients[cell] for cell in hidden)
         for num, _, cell in rest:
-            if len(hidden) >= 2 and total >= self.least:
+            if total >= self.least:
                 break
             hidden.add(cell)
             total += num
