@@ -1,4 +1,4 @@
-"""Which recordings are the same tracing, among hundreds of thousands: found by a tree, proved by their outlines.
+"""Which recordings are the same tracing, among hundreds of thousands: found by hashing, proved by their outlines.
 
 Two ECGs that a patient had one after the other are not the same: only one tracing that is stored twice is. Its first
 seconds count (see `sketch`): an excerpt from the middle of a longer recording is not found.
