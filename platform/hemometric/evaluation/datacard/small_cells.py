@@ -39,7 +39,7 @@ class SmallCells:
         return num_patients if self.shows(num_patients) else self.sign
 
     def hidden(self, patients: Counter[K], *, adds_up: bool) -> frozenset[K]:
-        """Say which cells are not shown; what is not known (None) says nothing of anybody, and always is.
+        """Say which cells are not shown; what is not known (None) says nothing of anybody, and is always shown.
 
         Parameters
         ----------
