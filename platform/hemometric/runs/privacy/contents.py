@@ -1,17 +1,16 @@
 """What a file holds: its bytes, and what is packed in them, recognised by its first bytes and not by its name.
 
-Not opened, and so told: what is encrypted or damaged, what lies four packings deep, and formats whose packed parts no
+Not opened, and so told: what is encrypted or damaged, what lies five packings deep, and formats whose packed parts no
 reader here knows, such as PDF and HDF5. Their bytes are searched all the same.
 """
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import io
 import lzma
 import sqlite3
 import struct
+import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -23,6 +22,7 @@ from typing import IO, Any, Protocol
 import pyarrow as pa
 
 from hemometric.runs.privacy import tables
+from hemometric.runs.privacy.packed_streams import STREAMS, open_unpacked
 from hemometric.runs.privacy.png_texts import packed_texts
 from hemometric.vendors.source import open_ordinary
 
@@ -31,7 +31,8 @@ MAX_DEPTH = 4
 MAX_HELD = 1 << 28
 """Bytes of a packed file that are unpacked into memory where a reader must jump about in them."""
 
-_HEAD = 16
+_TAR_AT = 257
+_HEAD = _TAR_AT + 5
 _UNKNOWN_INSIDE = {
     b"%PDF": "PDF",
     b"\x89HDF\r\n\x1a\n": "HDF5",
@@ -40,15 +41,8 @@ _UNKNOWN_INSIDE = {
     b"ORC": "ORC",
     b"\xd0\xcf\x11\xe0": "OLE",
 }
-_STREAMS: dict[bytes, Callable[[IO[bytes]], Any]] = {
-    b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file, mode="rb"),
-    b"BZh": bz2.BZ2File,
-    b"\xfd7zXZ\x00": lzma.LZMAFile,
-    b"\x28\xb5\x2f\xfd": lambda file: pa.CompressedInputStream(pa.PythonFile(file), "zstd"),
-    b"\x04\x22\x4d\x18": lambda file: pa.CompressedInputStream(pa.PythonFile(file), "lz4"),
-}
 BAD_BYTES = (
-    pa.ArrowException, zipfile.BadZipFile, sqlite3.Error, zlib.error, lzma.LZMAError, struct.error,
+    pa.ArrowException, zipfile.BadZipFile, tarfile.TarError, sqlite3.Error, zlib.error, lzma.LZMAError, struct.error,
     EOFError, ValueError, KeyError, NotImplementedError, RuntimeError, OverflowError, MemoryError,
 )  # fmt: skip
 """What libraries raise for bytes that are not what they began as."""
@@ -152,9 +146,11 @@ def _opener(head: bytes) -> Callable[[Content, Look], None] | None:
         (b"PK\x03\x04", _zip),
         (b"SQLite format 3\0", _sqlite),
         (b"\x89PNG\r\n\x1a\n", _png),
-        *((magic, _stream) for magic in _STREAMS),
+        *((magic, _stream) for magic in STREAMS),
         *((magic, _unknown_inside) for magic in _UNKNOWN_INSIDE),
     ]
+    if head[_TAR_AT:].startswith(b"ustar"):
+        return _tar
     return next((opener for magic, opener in known if head.startswith(magic)), None)
 
 
@@ -220,39 +216,24 @@ def _zip(content: Content, look: Look) -> None:
                 look.unopened(place, "damaged")
 
 
+def _tar(content: Content, look: Look) -> None:
+    """Look into members: what they hold as they are was found among the bytes, what is packed in them was not."""
+    with closing(content.seekable()) as file, tarfile.open(fileobj=file, mode="r:") as archive:
+        for number, member in enumerate(archive, 1):
+            archive.members = []  # type: ignore[attr-defined]  # else it keeps all that it has seen
+            if not member.isreg():
+                continue
+            place = f"{content.place}, member {number} ({look.shown(member.name)})"
+
+            def open_member(member: tarfile.TarInfo = member) -> Any:
+                return archive.extractfile(member)
+
+            look_into(Content(place, open_member, depth=content.depth + 1), look)
+
+
 def _stream(content: Content, look: Look) -> None:
-    def open_unpacked() -> Any:
-        with closing(content.open()) as file:
-            head = file.read(_HEAD)
-        unpack = next(unpack for magic, unpack in _STREAMS.items() if head.startswith(magic))
-        return _Unpacked(unpack, content.open())
-
-    look_into(Content(f"{content.place}, unpacked", open_unpacked, depth=content.depth + 1), look)
-
-
-class _Unpacked(io.RawIOBase):
-    """Reads what a packed file unpacks to, and closes both."""
-
-    def __init__(self, unpack: Callable[[IO[bytes]], Any], file: IO[bytes]) -> None:
-        super().__init__()
-        self._file = file
-        try:
-            self._unpacked = unpack(file)
-        except BaseException:
-            self.close()
-            raise
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        data = self._unpacked.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
+    unpacked = Content(f"{content.place}, unpacked", lambda: open_unpacked(content.open), depth=content.depth + 1)
+    look_into(unpacked, look)
 
 
 def _sqlite(content: Content, look: Look) -> None:

@@ -11,6 +11,7 @@ import lzma
 import os
 import sqlite3
 import struct
+import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -85,6 +86,19 @@ def write_nested(path: Path, planted: bytes) -> None:
     path.write_bytes(gzip.compress(outer.getvalue()))
 
 
+def write_tar(path: Path, planted: bytes, *, mode: str = "w") -> None:
+    """A tar file of a packed table, and of names longer than its headers."""
+    held = io.BytesIO()
+    pq.write_table(
+        pa.table({"a": [b"q" * 2000, b"q" * 50 + planted]}), held, compression="gzip", write_statistics=False
+    )
+    with tarfile.open(path, mode) as archive:
+        for name in ("x" * 150, "t"):
+            member = tarfile.TarInfo(name)
+            member.size = len(held.getvalue()) if name == "t" else 0
+            archive.addfile(member, io.BytesIO(held.getvalue()))
+
+
 def write_npz(path: Path, planted: bytes) -> None:
     np.savez_compressed(path.with_suffix(".npz"), a=np.arange(2000), b=np.array([b"q", planted]))
 
@@ -137,6 +151,8 @@ KINDS: dict[str, Callable[[Path, bytes], Any]] = {
     "arrow stream": write_arrow_stream,
     "zip": write_zip,
     "nested": write_nested,
+    "tar": write_tar,
+    "tar.gz": lambda path, planted: write_tar(path, planted, mode="w:gz"),
     "npy": lambda path, planted: np.save(path.with_suffix(".npy"), np.array([b"q", planted])),
     "npz": write_npz,
     "gzip": lambda path, planted: path.write_bytes(gzip.compress(b"q" * 2_000_000 + planted)),
@@ -307,7 +323,9 @@ def damaged(path: Path, planted: bytes, write: Callable[[Path, bytes], Any]) -> 
     path.write_bytes(content[: len(content) * 2 // 3])
 
 
-@pytest.mark.parametrize("kind", ["parquet", "arrow", "zip", "nested", "npz", "gzip", "bz2", "xz", "zstd", "png zTXt"])
+@pytest.mark.parametrize(
+    "kind", ["parquet", "arrow", "zip", "nested", "tar.gz", "npz", "gzip", "bz2", "xz", "zstd", "png zTXt"]
+)
 def test_of_what_cannot_be_looked_into_nothing_is_proved(kind: str, folder: Path, words: Path) -> None:
     damaged(folder / "f", b"nothing", KINDS[kind])
     report = scan([folder], words)
