@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hemometric.vendors.archive import Archive
 from hemometric.vendors.archive_members import ArchivesConfig, Member, kind_of
 from hemometric.vendors.depot import Depot
-from hemometric.vendors.folders import Found, files_of, records_of_file
+from hemometric.vendors.folders import Found, files_of, header_vendor, record_name, records_of_file
 from hemometric.vendors.listing import REFUSED, records_of
 from hemometric.vendors.places import Place
 from hemometric.vendors.remote import ITSELF, Remote
-from hemometric.vendors.source import Piece, ReadError, Refusal, Vendor
+from hemometric.vendors.source import Piece, ReadError, Refusal, Vendor, stem_of
 
 Root = Path | str
 """A folder or a file; or, as text, the address of a store."""
@@ -123,12 +124,27 @@ def _unpacked(path: Path, prefix: str, vendors: Sequence[Vendor], depot: Depot |
         yield _refused(path, prefix, _NO_DEPOT)
         return
     folder, refused = depot.unpack(path)
+    why: dict[tuple[str, str], list[Member]] = defaultdict(list)
+    for member in refused:
+        why[_stem_in_folder(member.piece.name)].append(member)
     for one, vendor in files_of(folder, vendors):
         name = os.path.relpath(one, folder)
+        # A record is refused for any of its files.
+        mine = why.pop(_stem_in_folder(name), []) if vendor and vendor.by_stem else []
+        refusal = mine[0].refusal if mine else None
         for found in records_of_file(one, f"{prefix}{name}", vendor):
-            yield found._replace(origin=f"{path}/{name}")
-    for piece, refusal in refused:
-        yield Found(f"{prefix}{piece.name}", REFUSED, piece.name, "", f"tar:{path}", (piece,), refusal)
+            yield found._replace(origin=f"{path}/{name}", refusal=refusal)
+    for members in why.values():
+        headers = [member for member in members if header_vendor(member.piece.name, vendors)]
+        for piece, refusal in headers[:1] or members:
+            header = header_vendor(piece.name, vendors)
+            name = record_name(piece.name, header) if header else piece.name
+            yield Found(f"{prefix}{name}", REFUSED, piece.name, "", f"tar:{path}", (piece,), refusal)
+
+
+def _stem_in_folder(name: str) -> tuple[str, str]:
+    folder, _, file = name.rpartition("/")
+    return folder, stem_of(file)
 
 
 def _refused(path: Path, prefix: str, refusal: Refusal) -> Found:

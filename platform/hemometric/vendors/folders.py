@@ -93,6 +93,11 @@ def by_suffix(name: str, vendors: Sequence[Vendor]) -> list[Vendor]:
     return [vendor for vendor in vendors if suffix in vendor.suffixes]
 
 
+def header_vendor(name: str, vendors: Sequence[Vendor]) -> Vendor | None:
+    """Find the vendor of records of several files of which this one, by its suffix, would be the first to read."""
+    return next((vendor for vendor in by_suffix(name, vendors) if vendor.by_stem), None)
+
+
 def _folders(root: Path) -> Iterator[tuple[Path, list[str]]]:
     if not root.is_dir():
         yield root.parent, [root.name]

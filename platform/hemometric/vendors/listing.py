@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from hemometric.vendors.archive_members import Member
 from hemometric.vendors.depot import Depot
-from hemometric.vendors.folders import Found, by_suffix, choose, parts_of, record_name
+from hemometric.vendors.folders import Found, by_suffix, choose, header_vendor, parts_of, record_name
 from hemometric.vendors.places import Place, base_name
 from hemometric.vendors.source import HEAD_BYTES, MAX_FILE_BYTES, Piece, Refusal, Vendor, location_of, stem_of
 
@@ -120,15 +120,14 @@ class _Folder:
                 yield Found(piece.name, "", piece.name)
         # Headers before the files that they would name: an encrypted record is one, not two.
         refused = [(name, piece, why) for name, (piece, why) in self._files.items() if why is not None]
-        for name, piece, why in sorted(refused, key=lambda item: (self._by_stem(item[0]) is None, item[0])):
+        for name, piece, why in sorted(
+            refused, key=lambda item: (header_vendor(item[0], self._known) is None, item[0])
+        ):
             if name not in taken:
-                header = self._by_stem(name)
+                header = header_vendor(name, self._known)
                 taken |= set(self._stems[stem_of(name)]) if header else {name}
                 record = record_name(piece.name, header) if header else piece.name
                 yield Found(record, REFUSED, piece.name, "", self._place.address, (piece,), why)
-
-    def _by_stem(self, name: str) -> Vendor | None:
-        return next((vendor for vendor in by_suffix(name, self._known) if vendor.by_stem), None)
 
     def _record(self, name: str, vendor: Vendor) -> tuple[list[Found], set[str]]:
         """Give the ECGs of one file, and the names of all files that make it up."""
