@@ -90,7 +90,8 @@ def named_errors(address: str) -> Iterator[None]:
 def _meaning(error: BaseException) -> str:
     """Say what a store's error means: ``gone``, ``denied``, or "" where trying again may help."""
     cause = error.__cause__
-    if isinstance(error, FileNotFoundError) and cause is not None:  # as fsspec says of all that goes wrong on the web
+    # As fsspec says of all that goes wrong on the web; other stores have found that a name is in no list of theirs.
+    if isinstance(error, FileNotFoundError) and cause is not None and not isinstance(cause, LookupError):
         return _meaning(cause)
     status = getattr(error, "status", None) or getattr(error, "code", None)
     if isinstance(error, FileNotFoundError) or status == _NOT_FOUND:
