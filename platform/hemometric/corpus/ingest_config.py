@@ -32,6 +32,8 @@ class IngestConfig(Config):
     pseudonyms : "keyed" or "random"
         Whether the corpus shows names that follow from the ids by the key, or random codes that are kept in a file
         beside the key. Hashes of bytes and of table rows are keyed in both.
+    find_duplicates : bool
+        Whether the same tracing under another name, format, gain or rate is left out, and its patients are linked.
     patients : "given" or "recording_is_patient"
         What to do with a recording for which neither table nor file names a patient: refuse it
         (``missing_patient``), or let it stand for a patient of its own.
@@ -51,6 +53,7 @@ class IngestConfig(Config):
     split: SplitConfig = Field(default_factory=HashSplit)
     identity: Identity = Field(default_factory=Identity)
     pseudonyms: Literal["keyed", "random"] = "keyed"
+    find_duplicates: bool = True
     patients: Literal["given", "recording_is_patient"] = "given"
     max_rejected_fraction: float = Field(0.1, ge=0, le=1)
     unit_recordings: int = Field(256, ge=1, le=4096)

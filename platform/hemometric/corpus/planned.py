@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -18,6 +19,7 @@ from hemometric.corpus.reader import Corpus
 from hemometric.corpus.rewrites import Rewrite
 from hemometric.corpus.schema import QUARANTINE_SCHEMA
 from hemometric.corpus.shards import SHARDS, ShardPlan, check_rows, cut_shards, staged_rows
+from hemometric.corpus.sketches import Sketches
 from hemometric.corpus.split import SPLITS, Split
 from hemometric.corpus.units import open_staged, read_note
 from hemometric.errors import DataRejectedError
@@ -78,13 +80,15 @@ def plan_shards(plan: IngestPlan) -> Planned:
     staging = plan.context.staging
     notes = [read_note(staging, name) for name in plan.unit_names]
     refused = [tuple(item) for note in notes for item in note["rejected"]]
-    _check_rejected(plan, Counter(reason for _, reason, *_ in refused))
+    _check_rejected(plan, refused)
     staged = staged_rows(staging, plan.unit_names)
     check_rows(staged)
-    old = _old_rows(plan)
+    old, is_same = _old_rows(plan)
     wanted = [table.select(PLACED_COLUMNS.names).cast(PLACED_COLUMNS) for table in (old, staged)]
     rows = pa.concat_tables(wanted).combine_chunks()
     duplicates = np.empty((0, 2), np.int64)
+    if plan.context.config.find_duplicates:
+        duplicates = Sketches(plan.base, is_same, staging, plan.unit_names).duplicates()
     links = pa.concat_tables([plan.links, *([] if plan.base is None else [links_of(plan.base, plan.names)])])
     placed = place(rows, duplicates, links, plan.context.config.split, plan.context.key)
 
@@ -125,34 +129,39 @@ def _shift_days(plan: IngestPlan, own: pa.ChunkedArray, patient: pa.ChunkedArray
     return pa.array(days)
 
 
-def _check_rejected(plan: IngestPlan, reasons: Counter[str]) -> None:
-    num_rejected = reasons.total()
+def _check_rejected(plan: IngestPlan, refused: Sequence[tuple[str, ...]]) -> None:
+    """Compare the share of refused sources with what is allowed; those that were refused before do not count again."""
+    again = plan.ledger.released
+    reasons = Counter(reason for name, reason, *_ in refused if name not in again)
+    num_rejected, num_read = reasons.total(), plan.num_fresh - len(again)
     limit = plan.context.config.max_rejected_fraction
-    is_added_to = plan.base is not None
-    if (num_rejected < plan.num_fresh or is_added_to) and num_rejected <= limit * plan.num_fresh:
+    is_nothing = plan.base is None and num_rejected == num_read
+    if num_rejected <= limit * num_read and not is_nothing:
         return
     listed = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
     remedy = "mend the sources, or raise max_rejected_fraction"
     if reasons.most_common(1)[0][0] == "missing_patient":
         remedy = "give a table that names the patients, or set patients: recording_is_patient"
+    what = "no corpus was written" if plan.base is None else "nothing was added"
     raise DataRejectedError(
-        f"{num_rejected} of {plan.num_fresh} recordings were refused ({listed}), and max_rejected_fraction is "
-        f"{limit:g}: no corpus was written; {remedy}"
+        f"{num_rejected} of {num_read} recordings were refused ({listed}), and max_rejected_fraction is "
+        f"{limit:g}: {what}; {remedy}"
     )
 
 
-def _old_rows(plan: IngestPlan) -> pa.Table:
-    """Give what `place` needs of the recordings that the corpus holds and that are not read anew."""
+def _old_rows(plan: IngestPlan) -> tuple[pa.Table, npt.NDArray[np.bool_]]:
+    """Give what `place` needs of the corpus's recordings that are not read anew; and which of its rows these are."""
     columns = ["recording_id", "patient", "split", "rate_hz", "num_samples", "leads", "content", "facts"]
     empty = pa.unify_schemas([PLACED_COLUMNS, _NAMED]).empty_table()
     if plan.base is None:
-        return empty
+        return empty, np.zeros(0, bool)
     table = with_keyed(plan.base.table(columns=columns), plan.names)
     table = table.append_column("num_leads", pc.list_value_length(table["leads"])).drop_columns(["leads"])
     table = table.append_column("is_old", pa.array(np.ones(len(table), dtype=bool)))
     replaced = pa.array(sorted(plan.ledger.replaced), pa.string())
-    table = table.filter(pc.invert(pc.is_in(table["recording_id"], replaced)))
-    return table.select(empty.schema.names).cast(empty.schema)
+    is_same = pc.invert(pc.is_in(table["recording_id"], replaced))
+    kept = table.filter(is_same).select(empty.schema.names).cast(empty.schema)
+    return kept, is_same.to_numpy().astype(bool)
 
 
 def _contents(plan: IngestPlan) -> pa.Table:

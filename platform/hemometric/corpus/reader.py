@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from hemometric.corpus.manifest import FileEntry, Manifest, ShardEntry, read_manifest, unreadable
 from hemometric.corpus.schema import (
+    HEAVY,
     LINKS_SCHEMA,
     QUARANTINE_SCHEMA,
     SIGNAL,
@@ -61,8 +62,8 @@ class Corpus:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Names of all columns but the signal."""
-        return tuple(name for name in self.schema.names if name != SIGNAL)
+        """Names of all columns but the signal and its sketch."""
+        return tuple(name for name in self.schema.names if name not in HEAVY)
 
     def shards(self, splits: Sequence[str] | None = None) -> tuple[ShardEntry, ...]:
         """Give the shards of some splits, or of all.
@@ -168,7 +169,7 @@ class Corpus:
     def _group(self, table: pa.Table, shard: ShardEntry) -> Iterator[tuple[dict[str, Any], Recording]]:
         source = str(self.path / shard.path)
         signals = table[SIGNAL].combine_chunks()
-        for index, row in enumerate(rows_of(table.drop_columns([SIGNAL]), source)):
+        for index, row in enumerate(rows_of(table.drop_columns(list(HEAVY)), source)):
             yield row, recording_of(row, signals[index].as_buffer(), source)
 
     @contextmanager

@@ -12,12 +12,17 @@ import numpy as np
 import pyarrow as pa
 
 from hemometric.corpus.labels import LABEL_PREFIX, Label
+from hemometric.corpus.sketch import NUM_FEATURES, Sketch
 from hemometric.ecg import Recording
 from hemometric.errors import IntegrityError
 from hemometric.waveform import QUALITY_COLUMNS, Quality
 
 SCHEMA_VERSION = 2
 SIGNAL = "signal"
+FEATURES, OUTLINE = "sketch_features", "sketch_outline"
+HEAVY = (SIGNAL, FEATURES, OUTLINE)
+"""Columns of bytes, which are read only where they are asked for."""
+
 ROW_ORDER = ("split", "partition", "patient", "recording_id")
 """Rows are sorted by these columns within a shard, and shards of one ingest are."""
 
@@ -36,6 +41,9 @@ _CORE = (
     pa.field("quantisation_error_mv", pa.float64(), nullable=False),
     # Little-endian int16, lead-major. Parquet has no 16-bit integer: tensor columns double the size and read slower.
     pa.field(SIGNAL, pa.binary(), nullable=False),
+    # By which the same tracing is known again; see `sketch.Sketch`.
+    pa.field(FEATURES, pa.binary(4 * NUM_FEATURES), nullable=False),
+    pa.field(OUTLINE, pa.binary(), nullable=False),
     # Keyed hashes of its source's bytes and of its row in the table: they tell whether these have changed since.
     pa.field("content", pa.string(), nullable=False),
     pa.field("facts", pa.string(), nullable=False),
@@ -84,6 +92,7 @@ def row_of(
     acquired: datetime | None,
     flags: Sequence[str],
     quality: Quality,
+    sketched: Sketch,
     metadata: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Build the staged row of one ECG, all but ``content`` and ``facts``.
@@ -108,6 +117,8 @@ def row_of(
         "offset_counts": recording.offset_counts.tolist(),
         "quantisation_error_mv": float(recording.quantisation_error_mv),
         SIGNAL: np.ascontiguousarray(recording.counts, dtype="<i2").tobytes(),
+        FEATURES: sketched.features.astype("<f4").tobytes(),
+        OUTLINE: sketched.outline,
         "acquired": acquired,
         "age_years": None if age is None else capped_age(float(age)),
         "sex": metadata.get("sex") or recording.sex,

@@ -25,6 +25,7 @@ from hemometric.corpus.metadata import NULLED
 from hemometric.corpus.pairing import OUTCOMES, Pairing
 from hemometric.corpus.pseudonyms import Key
 from hemometric.corpus.schema import row_of, staged_schema
+from hemometric.corpus.sketch import sketch
 from hemometric.corpus.split import HashSplit
 from hemometric.corpus.stamps import Stamp, contents_of, facts_of
 from hemometric.corpus.typed_columns import ABSENT
@@ -177,6 +178,7 @@ def _row(
         acquired=None if acquired is None else acquired + key.date_shift(patient),
         flags=assessed.flags,
         quality=assessed.quality,
+        sketched=sketch(assessed.recording),
         metadata=metadata,
     )
 

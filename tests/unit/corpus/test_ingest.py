@@ -70,13 +70,19 @@ def test_bundled_records_go_in_and_come_out_bit_for_bit(bundled: Path, whole_cor
     assert counts.found == counts.accepted + sum(counts.rejected.values())
     assert counts.unmatched == 0
     found = {row["recording_id"]: (row, recording) for row, recording in corpus.recordings()}
-    assert len(found) == counts.accepted
+    assert len(found) == counts.accepted == 139
+    refused = corpus.quarantine()["recording_id"].to_pylist()
+    assert counts.rejected == {"duplicate": len(refused)} == {"duplicate": 8}, (
+        "six are there at both rates, two under two names"
+    )
     for source in sources:
         original = vendors.read(source)
         assert isinstance(original, Recording)
         assessed = assess(original, QualityConfig())
-        row, recording = found[key.recording_id(source.key)]
         assert isinstance(assessed, Assessed)
+        if key.recording_id(source.key) in refused:
+            continue
+        row, recording = found[key.recording_id(source.key)]
         assert recording.counts.tobytes() == assessed.recording.counts.tobytes()
         assert recording.leads == assessed.recording.leads
         assert recording.rate_hz == assessed.recording.rate_hz
@@ -599,3 +605,59 @@ def test_the_manifest_says_what_it_must(archive: Path, tmp_path: Path, ingest, k
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         ".lock", ".stamps", "_SUCCESS", "links.parquet", "manifest.json", "quarantine.parquet", "shards",
     ]  # fmt: skip
+
+
+def test_what_is_refused_again_does_not_end_an_ingest(archive: Path, tmp_path: Path, ingest, key: Key) -> None:
+    out = tmp_path / "out"
+    for number in (0, 2):
+        (archive / "0" / f"MRN-CANARY-{number:03d}.dat").write_bytes(b"cut")
+    config = config_for(archive, max_rejected_fraction=0.2)
+    first = ingest(config, [archive], out, key)
+    with ingest_lock(out):
+        plan = prepare_ingest(config_for(archive, max_rejected_fraction=0), [archive], out, key, retry_quarantine=True)
+        assert plan.num_fresh == 2
+        for unit in plan.units:
+            stage_unit(plan.context, unit)
+        again = commit(plan, plan_shards(plan), [])
+    assert again.counts == first.counts
+    (archive / "0" / "MRN-CANARY-004.dat").write_bytes(b"cut")
+    with pytest.raises(DataRejectedError, match=r"1 of 1 recordings were refused .*: nothing was added"):
+        ingest(config, [archive], out, key)
+    assert open_corpus(out).manifest == again
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_the_same_ecg_under_another_name_is_left_out_and_its_patients_are_one(
+    archive: Path, tmp_path: Path, write_record, ingest, key: Key, steps: int
+) -> None:
+    """Whether the other one comes with the first ingest or finds it in the corpus; ids and shards larger than a row."""
+    out = tmp_path / "out"
+    config = IngestConfig(
+        table={"kind": "none"}, patients="recording_is_patient", unit_recordings=4, shard_bytes=1 << 16
+    )
+    if steps == 2:
+        ingest(config, [archive], out, key)
+    twin = write_record(archive / "twin", "TWIN-CANARY", seed=5)
+    text = twin.read_text().replace("1000(0)/mV", "2000(0)/mV")
+    counts = np.frombuffer(twin.with_suffix(".dat").read_bytes(), "<i2") * 2  # the same millivolts at twice the gain
+    sums = counts.reshape(-1, 12).astype(np.int64).sum(axis=0)
+    lines = text.splitlines()
+    for lead, total in enumerate(sums.tolist(), start=1):
+        words = lines[lead].split()
+        words[5], words[6] = str(counts[lead - 1]), str((total + 32768) % 65536 - 32768)
+        lines[lead] = " ".join(words)
+    twin.write_text("\n".join(lines) + "\n")
+    twin.with_suffix(".dat").write_bytes(counts.tobytes())
+    manifest = ingest(config, [archive], out, key)
+    assert manifest == verify(out, key)
+    assert (manifest.counts.accepted, manifest.counts.rejected) == (12, {"duplicate": 1})
+    twins = {key.recording_id("archive/1/MRN-CANARY-005"), key.recording_id("archive/twin/TWIN-CANARY")}
+    (left_out,) = open_corpus(out).quarantine()["recording_id"].to_pylist()
+    assert left_out in twins
+    assert steps == 1 or left_out == key.recording_id("archive/twin/TWIN-CANARY"), "what is there stays"
+    (link,) = open_corpus(out).links().to_pylist()
+    names = {key.patient_of("archive/1/MRN-CANARY-005"), key.patient_of("archive/twin/TWIN-CANARY")}
+    assert set(link.values()) == names
+    assert ingest(config, [archive], out, key) == manifest
+    plain = config.model_copy(update={"find_duplicates": False})
+    assert ingest(plain, [archive], tmp_path / "plain", key).counts.accepted == 13
