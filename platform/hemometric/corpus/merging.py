@@ -33,7 +33,8 @@ from hemometric.corpus.manifest import (
     TableEntry,
     write_manifest,
 )
-from hemometric.corpus.placement import PLACED_COLUMNS, Placement, place
+from hemometric.corpus.merged_duplicates import corpus_of_rows, duplicates_across, met_before
+from hemometric.corpus.placement import ACROSS, DUPLICATE, PLACED_COLUMNS, Placement, place
 from hemometric.corpus.pseudonyms import Key
 from hemometric.corpus.reader import Corpus, open_corpus, open_parquet
 from hemometric.corpus.regrouping import Regrouping, remove_scratch, rows_of_shards
@@ -43,7 +44,10 @@ from hemometric.corpus.split import NUM_PARTITIONS
 from hemometric.corpus.tidying import sweep
 from hemometric.errors import IntegrityError, UsageError
 
-_WHY_LEFT_OUT = "its patient is of a stricter split in another corpus, or linked to one who is"
+_DETAILS = {
+    DUPLICATE: "the same ECG as a recording of another corpus, which is kept",
+    ACROSS: "its patient is of a stricter split in another corpus, or linked to one who is",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,10 +74,13 @@ class MergePlan:
     num_twice: int
 
 
-def prepare_merge(folders: Sequence[Path], out: Path, key: Key, shard_bytes: int) -> MergePlan:
+def prepare_merge(
+    folders: Sequence[Path], out: Path, key: Key, shard_bytes: int, *, find_duplicates: bool = True
+) -> MergePlan:
     """Decide which recordings are kept and which rows make which shard.
 
-    Of a recording that several corpora hold, the first one's row is kept.
+    Of a recording that several corpora hold, the first one's row is kept; with `find_duplicates`, the same goes for
+    one tracing under several names, whose patients are linked.
 
     Raises
     ------
@@ -88,11 +95,14 @@ def prepare_merge(folders: Sequence[Path], out: Path, key: Key, shard_bytes: int
     recording = rows["recording_id"].combine_chunks().dictionary_encode().indices.to_numpy()
     again = _met_again(recording)
     _check_content(rows, again)
-    placed = _placed(rows, again, corpora, key)
-    is_left_out = pc.is_valid(placed.reason).to_numpy(zero_copy_only=False)
+    same = np.concatenate([again, duplicates_across(corpora)]) if find_duplicates else again
+    placed = _placed(rows, same, corpora, key)
+    is_across = pc.is_valid(placed.reason).to_numpy(zero_copy_only=False)
+    is_left_out = is_across | met_before(same, corpus_of_rows(corpora), is_across)
     chosen = _one_of_each(recording, is_left_out)
     kept = rows.filter(pa.array(chosen & ~is_left_out))
-    left_out = rows.append_column("reason", placed.reason).filter(pa.array(chosen & is_left_out))
+    reason = pa.array(np.where(is_across, ACROSS, DUPLICATE), pa.string())
+    left_out = rows.append_column("reason", reason).filter(pa.array(chosen & is_left_out))
     rejected = _rejected(corpora, kept, left_out)
     plans = cut_shards(kept, [origin.name for origin in origins], shard_bytes)
     return MergePlan(
@@ -208,12 +218,12 @@ def _check_content(rows: pa.Table, again: npt.NDArray[np.int64]) -> None:
             )
 
 
-def _placed(rows: pa.Table, again: npt.NDArray[np.int64], corpora: Sequence[Corpus], key: Key) -> Placement:
+def _placed(rows: pa.Table, same: npt.NDArray[np.int64], corpora: Sequence[Corpus], key: Key) -> Placement:
     """Decide as for rows of one corpus, none of which is new."""
     is_old = pa.array(np.ones(len(rows), dtype=bool))
     known = rows.append_column("is_old", is_old).select(PLACED_COLUMNS.names).cast(PLACED_COLUMNS)
     links = pa.concat_tables([LINKS_SCHEMA.empty_table(), *(corpus.links().cast(LINKS_SCHEMA) for corpus in corpora)])
-    return place(known.combine_chunks(), again, links, corpora[0].manifest.split, key)
+    return place(known.combine_chunks(), same, links, corpora[0].manifest.split, key)
 
 
 def _one_of_each(recording: npt.NDArray[np.int32], is_left_out: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
@@ -227,7 +237,7 @@ def _one_of_each(recording: npt.NDArray[np.int32], is_left_out: npt.NDArray[np.b
 
 def _rejected(corpora: Sequence[Corpus], kept: pa.Table, left_out: pa.Table) -> pa.Table:
     """Join the quarantines: a recording stands there once, and not at all where a corpus has it."""
-    details = pa.array([_WHY_LEFT_OUT] * len(left_out), pa.string())
+    details = pa.array([_DETAILS[reason] for reason in left_out["reason"].to_pylist()], pa.string())
     tables = [left_out.append_column("detail", details).select(QUARANTINE_SCHEMA.names)]
     tables += [corpus.quarantine() for corpus in corpora]
     table = pa.concat_tables([table.cast(QUARANTINE_SCHEMA) for table in tables]).combine_chunks()

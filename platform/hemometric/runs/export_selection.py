@@ -19,7 +19,6 @@ from hemometric.errors import UsageError
 ALWAYS = ("recording_id", "patient", "split")
 SCALE = ("rate_hz", "num_samples", "leads", "gain_per_mv", "offset_counts")
 """Without these, native counts mean nothing."""
-_SIGNAL = "signal"
 _INTERNAL = {"partition", "quantisation_error_mv"}
 _PLAIN_TEXT = {"sex", "flags"}  # a few words of our own
 
@@ -63,6 +62,11 @@ def chosen_columns(corpus: Corpus, selection: Selection, *, native: bool) -> tup
     return tuple(dict.fromkeys((*always, *named)))
 
 
+def offered_columns(corpus: Corpus) -> tuple[str, ...]:
+    """Name the columns that may go along: bytes that only a corpus understands stay."""
+    return tuple(name for name in corpus.columns if not pa.types.is_binary(corpus.schema.field(name).type))
+
+
 def full_name(corpus: Corpus, name: str) -> str:
     """Give a column's name; a label may be named without its prefix.
 
@@ -71,11 +75,12 @@ def full_name(corpus: Corpus, name: str) -> str:
     UsageError
         The corpus has no such column.
     """
+    known = offered_columns(corpus)
     for full in (name, LABEL_PREFIX + name):
-        if full in corpus.columns:
+        if full in known:
             return full
-    close = difflib.get_close_matches(name, corpus.columns, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(corpus.columns)}"
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(known)}"
     raise UsageError(f"columns: corpus {corpus.path} has no column {name!r}; {hint}")
 
 
@@ -148,5 +153,5 @@ def _mask(table: pa.Table, corpus: Corpus, selection: Selection) -> npt.NDArray[
 
 def left_behind(corpus: Corpus, columns: Sequence[str]) -> list[str]:
     """Name the columns of a corpus that do not go along, but for those that say nothing of a recording."""
-    silent = {"content", "facts", "partition", _SIGNAL}
-    return [name for name in corpus.columns if name not in columns and name not in silent]
+    silent = {"content", "facts", "partition"}
+    return [name for name in offered_columns(corpus) if name not in columns and name not in silent]

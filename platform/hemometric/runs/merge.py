@@ -13,13 +13,18 @@ from hemometric.corpus import default_key_path, load_or_create_key, open_corpus
 from hemometric.corpus.files import usable
 from hemometric.corpus.manifest import SUCCESS
 from hemometric.corpus.merging import finish_merge, prepare_merge
-from hemometric.corpus.placement import ACROSS
+from hemometric.corpus.placement import ACROSS, DUPLICATE
 from hemometric.corpus.regrouping import regroup, remove_scratch
 from hemometric.corpus.tidying import sweep
 from hemometric.runs.folder import claimed_folder
 from hemometric.runs.ingest import summary
 from hemometric.runs.pace import Pace
 from hemometric.runs.words import counted, finished_already
+
+_LEFT_OUT = {
+    ACROSS: "of patients who are in a stricter split elsewhere",
+    DUPLICATE: "the same ECG is kept under another name",
+}
 
 
 class MergeRun(Config):
@@ -35,6 +40,8 @@ class MergeRun(Config):
         Key file that made the corpora; None takes the one of the user's config folder.
     shard_bytes : int
         Aim for the counts of one shard before compression.
+    find_duplicates : bool
+        Whether one tracing that two corpora hold under different names is kept once, and its patients are linked.
     """
 
     job: Literal["merge"] = "merge"
@@ -42,6 +49,7 @@ class MergeRun(Config):
     out: Annotated[Path, PLACEMENT]
     key: Annotated[Path | None, PLACEMENT] = None
     shard_bytes: int = Field(256 << 20, ge=1 << 16, le=1 << 40)
+    find_duplicates: bool = True
 
     @field_validator("corpora")
     @classmethod
@@ -65,14 +73,16 @@ def run(config: MergeRun) -> list[str]:
     """
     key = load_or_create_key(config.key or default_key_path())
     hashes = [open_corpus(folder).hash for folder in config.corpora]
-    identity = hashlib.sha256(" ".join(["merge", *hashes]).encode()).hexdigest()[:16]
+    identity = hashlib.sha256(" ".join(["merge", str(config.find_duplicates), *hashes]).encode()).hexdigest()[:16]
     with claimed_folder(config.out, identity, "something other than these corpora"), usable(config.out, "out"):
         if (config.out / SUCCESS).is_file():
             manifest = open_corpus(config.out).manifest
             sweep(config.out, manifest)
             remove_scratch(config.out)
             return [finished_already(config.out), *summary(manifest)]
-        plan = prepare_merge(config.corpora, config.out, key, config.shard_bytes)
+        plan = prepare_merge(
+            config.corpora, config.out, key, config.shard_bytes, find_duplicates=config.find_duplicates
+        )
         entries = []
         with Pace("merge", plan.work.num_rows) as pace:
             for entry in regroup(plan.work):
@@ -80,9 +90,8 @@ def run(config: MergeRun) -> list[str]:
                 pace.add(entry.num_rows)
         manifest = finish_merge(plan, entries)
     lines = [f"{counted(plan.num_twice, 'recording')} met again in a later corpus, kept once"] if plan.num_twice else []
-    before = sum(corpus.manifest.counts.rejected.get(ACROSS, 0) for corpus in plan.corpora)
-    if (num_left_out := manifest.counts.rejected.get(ACROSS, 0) - before) > 0:
-        lines.append(
-            f"{counted(num_left_out, 'recording')} left out: of patients who are in a stricter split elsewhere"
-        )
+    for reason, why in _LEFT_OUT.items():
+        before = sum(corpus.manifest.counts.rejected.get(reason, 0) for corpus in plan.corpora)
+        if (num_left_out := manifest.counts.rejected.get(reason, 0) - before) > 0:
+            lines.append(f"{counted(num_left_out, 'recording')} left out: {why}")
     return [*summary(manifest), *lines, f"corpus: {config.out}"]

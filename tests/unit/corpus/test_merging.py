@@ -179,6 +179,24 @@ def test_links_of_both_hold_and_join(
     assert manifest.counts.rejected == {"linked_across_splits": 1}, "x is z, and z is in the test split"
 
 
+def test_one_ecg_under_two_names_is_kept_once_and_links_its_patients(
+    make: Make, tmp_path: Path, key: Key, write_record: WriteRecord
+) -> None:
+    one = make("one", [("r001", "x", "a"), ("r002", "x", "a"), ("r003", "y", "a")])
+    two = make("two", [("r011", "z", "t"), ("r012", "w", "a"), ("s001", "z", "t"), ("s003", "w", "a")])
+    lines = merge(tmp_path / "out", one, two, key=key)
+    manifest = verify(tmp_path / "out", key)
+    assert manifest.counts.rejected == {"duplicate": 1, "linked_across_splits": 2}
+    assert (manifest.counts.found, manifest.counts.accepted) == (7, 4)
+    kept = {key.recording_id(f"ecg/{name}") for name in ("r003", "r011", "r012", "s001")}
+    assert set(open_corpus(tmp_path / "out").table()["recording_id"].to_pylist()) == kept
+    assert "1 recording left out: the same ECG is kept under another name" in lines
+    links = open_corpus(tmp_path / "out").links().to_pylist()
+    assert {"patient": key.patient("x"), "known_as": key.patient("z")} in links, "x is z, who is in the test split"
+    run(MergeRun(corpora=(one, two), out=tmp_path / "all", key=key.path, find_duplicates=False))
+    assert verify(tmp_path / "all", key).counts.accepted == 7
+
+
 def test_what_one_refused_and_another_took_is_taken(make: Make, tmp_path: Path, key: Key) -> None:
     one = make("one", [*records(range(8), "a"), ("r900", "q", "a")])
     cut = tmp_path / "sources" / "two" / "ecg" / "r900.dat"
