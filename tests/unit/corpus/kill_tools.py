@@ -18,7 +18,9 @@ from kill_everywhere import die_at, in_child
 from hemometric.runs import compact, export, merge
 from hemometric.runs.export_selection import Selection
 
-SHARD_BYTES = 1 << 17
+SHARD_BYTES = 1 << 20
+STEPS = {"merge": 2, "export-hf": 3}
+"""Not each instant of these, but each second or third: what they are made of is killed everywhere by the others."""
 
 
 def work_of(tool: str, corpora: list[Path], key: Path, out: Path) -> Callable[[], object]:
@@ -36,7 +38,7 @@ def work_of(tool: str, corpora: list[Path], key: Path, out: Path) -> Callable[[]
 def main(tool: str, folder: Path, key: Path, corpora: list[Path]) -> None:
     results = []
     os.fsync = lambda _: None  # type: ignore[assignment]  # a killed process loses nothing that the system holds
-    for count in range(400):
+    for count in range(0, 400, STEPS.get(tool, 1)):
         out = folder / f"{tool}-{count}"
         if tool == "compact":
             shutil.copytree(corpora[0], out)
