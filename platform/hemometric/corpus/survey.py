@@ -28,7 +28,7 @@ from hemometric.corpus.schema import LINKS_SCHEMA, SCHEMA_VERSION
 from hemometric.corpus.shards import SHARDS
 from hemometric.corpus.split import FoldSplit
 from hemometric.corpus.stamps import Stamp, stamp_all
-from hemometric.corpus.units import STAGING, IngestContext, Unit, unit_name
+from hemometric.corpus.units import DEPOT, STAGING, IngestContext, Unit, unit_name
 from hemometric.errors import IntegrityError, UsageError
 from hemometric.vendors import Root, Source, Vendor, find
 
@@ -101,11 +101,8 @@ def survey(
 
 
 def depot_of(out: Path) -> Path:
-    """Give where an ingest unpacks what cannot be read at random; it goes with the staging folder.
-
-    Hidden, so that it is no source where `out` lies in one.
-    """
-    return out.resolve() / STAGING / ".unpacked"
+    """Give where an ingest unpacks what cannot be read at random; it goes with the staging folder."""
+    return out.resolve() / STAGING / DEPOT
 
 
 def settled(config: IngestConfig) -> str:

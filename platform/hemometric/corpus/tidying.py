@@ -9,7 +9,8 @@ from hemometric.corpus.files import remove_temporaries
 from hemometric.corpus.ledger import Ledger, write_stamps
 from hemometric.corpus.manifest import Manifest, write_manifest
 from hemometric.corpus.shards import SHARDS
-from hemometric.corpus.units import STAGING
+from hemometric.corpus.units import DEPOT, STAGING
+from hemometric.vendors.depot import remove_depot
 
 
 def tidy(out: Path, manifest: Manifest, ledger: Ledger) -> None:
@@ -17,6 +18,7 @@ def tidy(out: Path, manifest: Manifest, ledger: Ledger) -> None:
     write_manifest(out, manifest)
     write_stamps(out, ledger)
     sweep(out, manifest)
+    remove_depot(out / STAGING / DEPOT)
     shutil.rmtree(out / STAGING, ignore_errors=True)
 
 

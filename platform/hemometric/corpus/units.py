@@ -37,6 +37,9 @@ from hemometric.vendors.places import local
 from hemometric.waveform import assess
 
 STAGING = "staging"
+DEPOT = ".unpacked"
+"""In the staging folder; hidden, so that it is no source where the corpus lies in one."""
+
 _PLAIN = IdRules()
 _YEARS = (1900, 2999)  # archives shift dates into the future, one of them into the year 2704
 _NOTE_FIELDS = {"num_sources", "num_accepted", "num_unmatched", "nulled", "paired", "rejected", "sha256"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -28,6 +27,7 @@ from hemometric.errors import DataRejectedError, UsageError
 from hemometric.runs.base import Workers
 from hemometric.runs.pace import Pace
 from hemometric.runs.words import counted
+from hemometric.vendors.depot import remove_depot
 from hemometric.vendors.stores import checked_url, is_url
 
 T = TypeVar("T")
@@ -108,7 +108,7 @@ def _planned(plan: IngestPlan) -> Planned:
         return plan_shards(plan)
     except DataRejectedError:
         # What was unpacked names patients, and nobody may ever come back for it.
-        shutil.rmtree(depot_of(plan.context.out), ignore_errors=True)
+        remove_depot(depot_of(plan.context.out))
         raise
 
 

@@ -27,7 +27,7 @@ from hemometric.runs.words import counted
 SAMPLE = 200
 """Recordings that are read, spread evenly over the keys."""
 
-_MAX_SAMPLE_S = 60.0
+_MAX_SAMPLE_S, _STEP = 60.0, 25
 _NUM_SPLITS = 3
 _SECRET_BYTES = 32
 
@@ -137,8 +137,8 @@ def _sampled(found: Survey) -> Sample:
         return sample
     for unit in units_of(found, chosen[:1]):  # starts the reading process, which costs nothing in a long ingest
         read_unit(found.context, unit)
-    for start in range(0, len(chosen), SAMPLE // 8):
-        for unit in units_of(found, chosen[start : start + SAMPLE // 8]):
+    for start in range(0, len(chosen), _STEP):
+        for unit in units_of(found, chosen[start : start + _STEP]):
             began_s = time.perf_counter()
             content = read_unit(found.context, unit)
             sample.reading_s += time.perf_counter() - began_s

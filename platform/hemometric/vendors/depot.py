@@ -100,7 +100,7 @@ class Depot:
         if self._folder.is_dir():
             for path in self._folder.iterdir():
                 if path.name not in self._used:
-                    shutil.rmtree(path)
+                    _discard(path)
 
     def _unpack(self, file: BinaryIO, folder: Path, changed_ns: int) -> list[Member]:
         stream: Any = io.BufferedReader(PackedStream(file), _CHUNK)
@@ -174,6 +174,23 @@ class Depot:
                 f"unpacking an archive of the sources needs {num_bytes / 1e9:.2f} GB more than is free in {folder}; "
                 "free some space, or unpack it elsewhere and give that folder"
             )
+
+
+def remove_depot(folder: Path) -> None:
+    """Remove a depot with all copies; a kill on the way leaves none that passes for a whole one."""
+    if folder.is_dir():
+        for path in folder.iterdir():
+            _discard(path)
+        folder.rmdir()
+
+
+def _discard(path: Path) -> None:
+    if path.suffix != _PART:
+        part = path.with_name(f"{path.name}{_PART}")
+        if part.exists():
+            shutil.rmtree(part)
+        path = path.rename(part)
+    shutil.rmtree(path)
 
 
 def _set_time(path: Path, changed_ns: int) -> None:

@@ -51,7 +51,7 @@ def in_child(work: Callable[[], None]) -> int:
 def die_at(count: int) -> None:
     """SIGKILL this process instead of its rename or removal number `count`."""
     num_calls = 0
-    for name in ("replace", "unlink"):
+    for name in ("replace", "unlink", "rename"):
         original = getattr(os, name)
 
         def counted(*args: object, original: Callable[..., None] = original, **kwargs: object) -> None:
@@ -67,6 +67,7 @@ def die_at(count: int) -> None:
 def main(source: Path, folder: Path, key_file: Path) -> None:
     results = []
     os.fsync = lambda _: None  # type: ignore[assignment]  # a killed process loses nothing that the system holds
+    os.sync = lambda: None
     for count in range(200):
         out = folder / f"at-{count}"
 

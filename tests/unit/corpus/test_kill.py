@@ -4,12 +4,18 @@ import json
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
+
+import pytest
 
 from hemometric.corpus import Key
 
 
-def test_killed_anywhere_and_run_again_gives_the_clean_bytes(bundled: Path, tmp_path: Path, key: Key) -> None:
+@pytest.mark.parametrize("packed", [False, True], ids=["folder", "archive"])
+def test_killed_anywhere_and_run_again_gives_the_clean_bytes(
+    bundled: Path, tmp_path: Path, key: Key, packed: bool
+) -> None:
     source = tmp_path / "ptbxl"
     headers = sorted((bundled / "records100").rglob("*.hea"))[:8]
     for header in headers:
@@ -19,6 +25,11 @@ def test_killed_anywhere_and_run_again_gives_the_clean_bytes(bundled: Path, tmp_
         shutil.copy(header.with_suffix(".dat"), target.with_suffix(".dat"))
     for table in bundled.glob("*.csv"):
         shutil.copy(table, source)
+    if packed:
+        with tarfile.open(source / "ptbxl.tar.gz", "w:gz") as archive:
+            archive.add(source / "records100", "records100")
+        shutil.rmtree(source / "records100")
+        source = source / "ptbxl.tar.gz"
     assert key.path is not None
     program = Path(__file__).with_name("kill_everywhere.py")
     command = [sys.executable, str(program), str(source), str(tmp_path), str(key.path)]

@@ -1,0 +1,102 @@
+"""A dry run says what an ingest would do, and changes nothing."""
+
+import hashlib
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+import hemometric.demo
+from hemometric.corpus import IngestConfig
+from hemometric.errors import UsageError
+from hemometric.runs import ingest, ingest_estimate
+from hemometric.runs.ingest import IngestRun
+
+BUNDLED = Path(hemometric.demo.__file__).parent / "data" / "ptbxl" / "records100"
+
+
+def key_in(folder: Path) -> Path:
+    path = folder / "key"
+    path.touch(mode=0o600)
+    path.write_text("0123456789abcdef" * 4)
+    return path
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {
+        str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.rglob("*")) if path.is_file()
+    }
+
+
+def told(lines: list[str], start: str) -> str:
+    return next(line for line in lines if line.startswith(start))
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> IngestRun:
+    return IngestRun(sources=(BUNDLED,), out=tmp_path / "out", key=key_in(tmp_path), workers=0)
+
+
+def test_what_is_said_comes_true(config: IngestRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ingest_estimate, "SAMPLE", 40)
+    before = contents(tmp_path)
+    lines = ingest_estimate.run(config)
+    assert contents(tmp_path) == before
+    assert not config.out.exists()
+    num = len(list(BUNDLED.rglob("*.hea")))
+    assert told(lines, "found").startswith(f"found: {num} recordings (wfdb {num}), ")
+    assert told(lines, "new") == f"new {num}, known 0"
+    assert told(lines, "table") == f"table: {num} recordings have a row, 0 have none"
+    assert told(lines, "sample").startswith(f"sample: 40 of {num} read, ")
+    ingest.run(config)
+    size = sum(path.stat().st_size for path in (config.out / "shards").rglob("*.parquet"))
+    expected = float(re.search(r"accepted before duplicates are left out, ([0-9.]+) MB", "\n".join(lines))[1]) * 1e6  # type: ignore[index]
+    assert 0.5 * size < expected < 2 * size
+    before = contents(tmp_path)
+    lines = ingest_estimate.run(config)
+    assert contents(tmp_path) == before
+    assert told(lines, "new").startswith("new 0, known ")
+    assert lines[-1] == "nothing new to read"
+
+
+def test_the_refused_are_counted_by_reason(config: IngestRun, tmp_path: Path) -> None:
+    folder = tmp_path / "records"
+    folder.mkdir()
+    for number, header in enumerate(sorted(BUNDLED.rglob("*.hea"))[:8]):
+        (folder / header.name).write_bytes(header.read_bytes())
+        if number % 2:
+            (folder / f"{header.stem}.dat").write_bytes(header.with_suffix(".dat").read_bytes())
+    given = config.model_copy(update={"sources": (folder,), "ingest": IngestConfig(patients="recording_is_patient")})
+    lines = ingest_estimate.run(given)
+    assert told(lines, "sample") == "sample: 8 of 8 read, 50.0% refused (missing_file 4)"
+    assert "would end without a corpus" in told(lines, "careful")
+
+
+def test_it_refuses_what_the_ingest_would(config: IngestRun, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("taken")
+    for update, sentence in (
+        ({"sources": (tmp_path / "nothing",)}, "does not exist"),
+        ({"out": tmp_path / "file"}, "a file has that name"),
+        ({"key": tmp_path / "no-key"}, "key file .* does not exist"),
+    ):
+        with pytest.raises(UsageError, match=sentence):
+            ingest_estimate.run(config.model_copy(update=update))
+
+
+def test_no_key_is_made(config: IngestRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ingest_estimate, "default_key_path", lambda: tmp_path / "config" / "pseudonym.key")
+    monkeypatch.setattr(ingest_estimate, "SAMPLE", 2)
+    assert ingest_estimate.run(config.model_copy(update={"key": None}))
+    assert not (tmp_path / "config").exists()
+
+
+@pytest.mark.parametrize("num", [2, 3, 7, 100])
+def test_samples_are_spread(num: int) -> None:
+    places = list(range(10, 110))
+    chosen = ingest_estimate.spread(places, num)
+    assert len(set(chosen)) == num
+    assert (chosen[0], chosen[-1]) == (10, 109)
+    gaps = {after - before for before, after in pairwise(chosen)}
+    assert max(gaps) - min(gaps) <= 1
+    assert ingest_estimate.spread(places, 1000) == places
