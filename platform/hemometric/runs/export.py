@@ -15,6 +15,7 @@ from hemometric import __version__
 from hemometric.config import PLACEMENT, Config, fingerprint
 from hemometric.corpus import SPLITS, Corpus, ShardEntry, open_corpus
 from hemometric.corpus.files import need_room, remove_temporaries, sha256_of, usable, write_bytes
+from hemometric.corpus.schema import QUALITY_PREFIX
 from hemometric.errors import DataRejectedError, UsageError
 from hemometric.runs.export_arrays import remove_drafts, write_arrays
 from hemometric.runs.export_card import card
@@ -248,14 +249,21 @@ def _told(config: ExportRun, source: Source, selected: Mapping[ShardEntry, int],
         f"{sum(rows.values())} of {counted(sum(selected.values()), 'selected recording')} in "
         f"{counted(num_files, 'file')}: " + ", ".join(f"{split} {num}" for split, num in rows.items()),
         f"signal: {_signal_words(config)}",
-        f"columns: {', '.join(source.columns)}",
+        f"columns: {_listed(source.columns)}",
     ]
     if behind := left_behind(source.corpus, source.columns):
-        lines.append(f"left behind: {', '.join(behind)} (name them in selection.columns to have them)")
+        lines.append(f"left behind: {_listed(behind)} (name them in selection.columns to have them)")
     if rejected:
         lines.append("refused: " + ", ".join(f"{reason} {count}" for reason, count in rejected.items()))
     lines.append("careful: these are data of patients, under pseudonyms; what guarded the corpus does not guard them")
     return [*lines, f"export: {config.out}"]
+
+
+def _listed(columns: Sequence[str]) -> str:
+    """List columns, the many measures of quality as one."""
+    measures = [name for name in columns if name.startswith(QUALITY_PREFIX)]
+    named = [name for name in columns if name not in measures]
+    return ", ".join([*named, *([f"{QUALITY_PREFIX}* ({len(measures)})"] if measures else [])])
 
 
 def _note_path(out: Path, name: str) -> Path:
