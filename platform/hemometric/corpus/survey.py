@@ -31,6 +31,7 @@ from hemometric.corpus.stamps import Stamp, stamp_all
 from hemometric.corpus.units import DEPOT, STAGING, IngestContext, Unit, unit_name
 from hemometric.errors import IntegrityError, UsageError
 from hemometric.vendors import Root, Source, Vendor, find
+from hemometric.vendors.guarded import guarded_vendors
 
 _OURS = re.compile(rf"{MANIFEST}|(?:{QUARANTINE}|{LINKS})(?:-[0-9]{{5}})?\.parquet|{SUCCESS}|{SHARDS}|{STAGING}")
 
@@ -82,7 +83,7 @@ def survey(
     UsageError, IntegrityError, PrecheckError
         As for `ingest.prepare_ingest`.
     """
-    vendors = config.formats.build()
+    vendors = guarded_vendors(config.formats, config.guard)
     sources = _find_all(roots, out, config, vendors, depot)
     table = config.table.build(roots, sources)
     if isinstance(config.split, FoldSplit) and table.rows["fold"].null_count == len(table.rows):

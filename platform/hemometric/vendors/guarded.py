@@ -14,16 +14,18 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
 from hemometric.config import Config
 from hemometric.ecg import Recording, Rejected
 from hemometric.vendors.formats_config import FormatsConfig
-from hemometric.vendors.registry import read_all
-from hemometric.vendors.source import Source
+from hemometric.vendors.registry import read_all, vendor_of
+from hemometric.vendors.source import ReadError, Source, Vendor
 
 SERVE = "from hemometric.vendors.guarded import serve; serve({})"
 """What the child runs, with the number of its end of the connection."""
@@ -83,6 +85,22 @@ def read_guarded(
                 start += 1
 
 
+def guarded_vendors(formats: FormatsConfig, guard: GuardConfig) -> tuple[Vendor, ...]:
+    """Give the readers of `formats`, those that list the ECGs of a file doing so within the limits too."""
+
+    def within(vendor: Vendor) -> Vendor:
+        def items(path: Path) -> tuple[str, ...]:
+            found = _child(formats, guard).items(vendor.name, path)
+            if isinstance(found, _Death):
+                raise ReadError(found.reason, found.detail)
+            return found
+
+        return vendor if vendor.items is None else replace(vendor, items=items)
+
+    vendors = formats.build()
+    return tuple(map(within, vendors)) if guard.enabled else vendors
+
+
 class _Death:
     """Why a child is no more."""
 
@@ -116,9 +134,17 @@ class _Child:
 
     def read(self, sources: Sequence[Source]) -> Iterator[Recording | Rejected | _Death]:
         """Give what is read, up to a death."""
+        return self._ask(("read", sources), len(sources))
+
+    def items(self, format_name: str, path: Path) -> tuple[str, ...] | _Death:
+        """Name the ECGs of a file."""
+        (found,) = self._ask(("items", (format_name, path)), 1)
+        return found
+
+    def _ask(self, question: tuple[str, object], num_answers: int) -> Iterator[Any]:
         try:
-            self._connection.send(sources)
-            for _ in sources:
+            self._connection.send(question)
+            for _ in range(num_answers):
                 if not self._connection.poll(self.guard.wall_s):
                     self.end()
                     yield _Death("timed_out", f"reading it took longer than {self.guard.wall_s:g} s")
@@ -174,7 +200,7 @@ def serve(descriptor: int) -> None:
         vendors = formats.build()
         _limit_memory(guard.memory_mb << 20)
         while True:
-            answers = read_all(connection.recv(), vendors)
+            answers = _answers(connection.recv(), vendors)
             while True:
                 signal.setitimer(signal.ITIMER_PROF, guard.cpu_s)  # its signal ends the process, in C code too
                 found = next(answers, None)
@@ -184,6 +210,14 @@ def serve(descriptor: int) -> None:
                 connection.send(found)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
+
+
+def _answers(question: tuple[str, Any], vendors: Sequence[Vendor]) -> Iterator[object]:
+    what, asked = question
+    if what == "read":
+        return read_all(asked, vendors)
+    name, path = asked
+    return iter([vendor_of(name, vendors).list_items(path)])
 
 
 def _limit_memory(num_bytes: int) -> None:

@@ -10,10 +10,13 @@ import pytest
 from hemometric.ecg import Recording, Rejected
 from hemometric.vendors import Source, find, guarded
 from hemometric.vendors.formats_config import FormatsConfig
-from hemometric.vendors.guarded import GuardConfig, read_guarded
+from hemometric.vendors.guarded import GuardConfig, guarded_vendors, read_guarded
 from hemometric.vendors.source import Vendor
 
 GUARD = GuardConfig(cpu_s=0.5, wall_s=20, memory_mb=256)
+REASONS = dict.fromkeys("abcd", "harmless") | {
+    "loop": "timed_out", "sleep": "timed_out", "swell": "too_large", "die": "crashed", "abort": "crashed",
+}  # fmt: skip
 NAMES = ("a", "loop", "b", "sleep", "swell", "die", "c", "abort", "d")
 
 
@@ -39,7 +42,17 @@ class HostileFormats(FormatsConfig):
     """One reader that does what the name of a file says."""
 
     def build(self) -> tuple[Vendor, ...]:
-        return (Vendor(name="hostile", suffixes=(".bad",), sniff=lambda path, _: path.suffix == ".bad", read=hostile),)
+        one = Vendor(name="hostile", suffixes=(".bad",), sniff=lambda path, _: path.suffix == ".bad", read=hostile)
+        many = Vendor(
+            name="many", suffixes=(".many",), sniff=lambda path, _: path.suffix == ".many", read=hostile, items=listed
+        )
+        return one, many
+
+
+def listed(path: Path) -> tuple[str, ...]:
+    """A file that is as hostile when its ECGs are to be listed."""
+    list(hostile(path, {"": ""}))
+    return ("1", "2")
 
 
 @pytest.fixture
@@ -64,11 +77,7 @@ def test_each_costs_itself_only(sources: list[Source]) -> None:
     found = list(read_guarded(sources, HostileFormats(), guard))
     reasons = {one.key.rpartition("/")[2]: one.reason for one in found if isinstance(one, Rejected)}
     assert [one.key for one in found] == [source.key for source in sources]
-    assert reasons == {
-        "a.bad": "harmless", "b.bad": "harmless", "c.bad": "harmless", "d.bad": "harmless",
-        "loop.bad": "timed_out", "sleep.bad": "timed_out", "swell.bad": "too_large", "die.bad": "crashed",
-        "abort.bad": "crashed",
-    }  # fmt: skip
+    assert reasons == {f"{name}.bad": reason for name, reason in REASONS.items()}
 
 
 def test_the_other_ecgs_of_a_file_that_kills_are_not_tried_one_by_one(sources: list[Source]) -> None:
@@ -119,3 +128,21 @@ def bundled_sources() -> list[Source]:
     import hemometric.demo
 
     return list(find([Path(hemometric.demo.__file__).parent / "data" / "ptbxl"]))[:10]
+
+
+def test_listing_the_ecgs_of_a_file_costs_itself_only(tmp_path: Path, sources: list[Source]) -> None:
+    assert sources
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for name in NAMES:
+        (folder / f"{name}.many").write_bytes(b"x")
+    guard = GUARD.model_copy(update={"wall_s": 2.0})
+    found = list(find([folder], guarded_vendors(HostileFormats(), guard)))
+    hostile_names = {"loop", "sleep", "swell", "die", "abort"}
+    assert [source.key for source in found] == [
+        f"many/{name}.many{item}"
+        for name in sorted(NAMES)
+        for item in ([""] if name in hostile_names else ["/1", "/2"])
+    ]
+    reasons = {one.key.split("/")[1]: one.reason for one in read_guarded(found, HostileFormats(), guard)}
+    assert reasons == {f"{name}.many": reason for name, reason in REASONS.items()}
