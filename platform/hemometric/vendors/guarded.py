@@ -138,6 +138,7 @@ class _Child:
 
     def items(self, format_name: str, path: Path) -> tuple[str, ...] | _Death:
         """Name the ECGs of a file."""
+        found: tuple[str, ...] | _Death
         (found,) = self._ask(("items", (format_name, path)), 1)
         return found
 

@@ -226,7 +226,7 @@ def read_bounded(path: Path, max_bytes: int, offset: int = 0) -> bytes:
 
 def open_ordinary(path: Path) -> BinaryIO:
     """Open a file that is an ordinary one; `OSError` otherwise."""
-    return open(path, "rb", opener=_open_ordinary)  # noqa: PTH123, SIM115 - `Path.open` takes no opener
+    return open(path, "rb", opener=_open_ordinary)  # `Path.open` takes no opener
 
 
 def read_whole(path: Path) -> bytes:
