@@ -122,6 +122,27 @@ def test_an_encrypted_archive_says_so(command: Callable[..., Any], tmp_path: Pat
     assert "Traceback" not in ended.err
 
 
+@pytest.mark.parametrize(
+    ("address", "code", "sentence"),
+    [
+        ("http://127.0.0.1:9/ecg", 5, "cannot be reached"),
+        ("memory://nowhere", 2, "does not exist"),
+        (f"https://me:{CANARY}@host/ecg", 2, "may hold no user"),
+        (f"https://host/ecg?token={CANARY}", 2, "may hold no user"),
+        ("nonsense://bucket", 2, "knows no such kind of store"),
+    ],
+)
+@pytest.mark.parametrize("words", [[], ["--dry-run"]], ids=["ingest", "dry run"])
+def test_stores_that_cannot_be_read(
+    command: Callable[..., Any], address: str, code: int, sentence: str, words: list[str]
+) -> None:
+    ended = command(address, *words)
+    assert ended.code == code
+    assert sentence in ended.err
+    assert CANARY not in ended.out + ended.err
+    assert ended.err.count("\n") == 1
+
+
 def test_the_whole_of_an_archive_in_a_few_words(command: Callable[..., Any], tmp_path: Path) -> None:
     zip_of(tmp_path / "in.zip", {})
     ended = command(tmp_path / "in.zip", "--dry-run")

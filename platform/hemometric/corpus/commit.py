@@ -63,11 +63,13 @@ def commit(plan: IngestPlan, planned: Planned, entries: Sequence[ShardEntry]) ->
         schema_version=SCHEMA_VERSION,
         package_version=__version__,
         key_id=context.key.key_id,
+        crosswalk=plan.names.id,
         num_ingests=number + 1,
         ingest_config=settled(context.config),
         split=context.config.split,
         table=plan.table,
         measurements=hash_of(context.config.measurements),
+        pairs={name: table.pair for table in context.config.measurements for name in table.labels},
         labels=tuple(sorted(context.labels, key=lambda label: label.name)),
         counts=Counts(
             found=num_rows + len(planned.rejected),

@@ -26,6 +26,11 @@ _CODE_BYTES = 16
 class Names(Protocol):
     """How names appear in a corpus."""
 
+    @property
+    def id(self) -> str:
+        """What a manifest calls the file of codes; empty where there is none."""
+        ...
+
     def published(self, names: pa.Array) -> pa.Array:
         """Give what a corpus shows for keyed names."""
         ...
@@ -37,6 +42,8 @@ class Names(Protocol):
 
 class KeyedNames:
     """A corpus shows the keyed names themselves."""
+
+    id = ""
 
     def published(self, names: pa.Array) -> pa.Array:
         """Give them as they are."""
@@ -58,6 +65,17 @@ class Crosswalk:
     """
 
     path: Path
+
+    @property
+    def id(self) -> str:
+        """Twelve random hex digits of this file: two corpora of other files cannot be told to hold the same people."""
+        with self._open() as database, database:
+            database.execute("CREATE TABLE IF NOT EXISTS crosswalk (id TEXT PRIMARY KEY)")
+            found = database.execute("SELECT id FROM crosswalk").fetchone()
+            if found is None:
+                found = (os.urandom(6).hex(),)
+                database.execute("INSERT INTO crosswalk VALUES (?)", found)
+        return str(found[0])
 
     def published(self, names: pa.Array) -> pa.Array:
         """Give each name's code; a name that has none gets one, and keeps it."""

@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, field_validator
 from hemometric.config import Config
 from hemometric.corpus.files import write_bytes
 from hemometric.corpus.labels import Label
+from hemometric.corpus.measurements import Pair
 from hemometric.corpus.schema import SCHEMA_VERSION
 from hemometric.corpus.split import NUM_PARTITIONS, SPLITS, Split, SplitConfig
 from hemometric.errors import IntegrityError, UsageError
@@ -110,10 +111,14 @@ class Manifest(Config):
     ----------
     key_id : str
         Tells which pseudonym key made the names.
+    crosswalk : str
+        Names the file of random codes by which its patients and recordings go; empty where their names are keyed.
     num_ingests : int
         How often recordings were added or replaced.
     measurements : str
         Hash of the tables of measurements; see `measured_rows.hash_of`.
+    pairs : dict
+        From a label of measurements to the window and the choice that are part of what it means.
     ingest_config : str
         Fingerprint of what of the ingest config decides the content; the same for all ingests into a corpus.
     table : TableEntry
@@ -125,11 +130,13 @@ class Manifest(Config):
     schema_version: int
     package_version: str
     key_id: str
+    crosswalk: str = ""
     num_ingests: int = Field(ge=1)
     ingest_config: str
     split: SplitConfig
     table: TableEntry
     measurements: str = ""
+    pairs: dict[str, Pair] = Field(default_factory=dict)
     labels: tuple[Label, ...]
     counts: Counts
     partitions: Partitions

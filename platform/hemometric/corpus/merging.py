@@ -139,11 +139,13 @@ def finish_merge(plan: MergePlan, entries: Sequence[ShardEntry]) -> Manifest:
         schema_version=first.schema_version,
         package_version=__version__,
         key_id=first.key_id,
+        crosswalk=first.crosswalk,
         num_ingests=sum(manifest.num_ingests for manifest in before),
         ingest_config=first.ingest_config,
         split=first.split,
         table=_table_of([manifest.table for manifest in before]),
         measurements=_hash_of([manifest.measurements for manifest in before]),
+        pairs=first.pairs,
         labels=first.labels,
         counts=Counts(
             found=num_rows + len(plan.rejected),
@@ -188,6 +190,7 @@ def check_alike(corpora: Sequence[Corpus], key: Key) -> None:
         other = corpus.manifest
         alike = {
             "key": (first.key_id, other.key_id),
+            "crosswalk": (first.crosswalk, other.crosswalk),
             "config": ((first.ingest_config, first.split), (other.ingest_config, other.split)),
             "set of labels": (first.labels, other.labels),
         }

@@ -6,9 +6,12 @@ files of the records that are read next are copied into a folder (`local`) that 
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,7 +24,8 @@ from hemometric.vendors.archive import Archive
 from hemometric.vendors.archive_members import ArchivesConfig, Member
 from hemometric.vendors.source import Piece, Refusal, Source
 
-_PREFIX = "hemometric-fetched-"
+_PREFIX, _LOCK = "hemometric-fetched-", "lock"
+_BEGINNING_S = 60.0  # in which a folder may not have its lock yet
 _MAX_NAME_BYTES = 255
 
 
@@ -80,7 +84,8 @@ def local(sources: Sequence[Source]) -> Iterator[tuple[Source, ...]]:
         yield tuple(sources)
         return
     _remove_orphans()
-    with tempfile.TemporaryDirectory(prefix=f"{_PREFIX}{os.getpid()}-") as folder:
+    with tempfile.TemporaryDirectory(prefix=_PREFIX) as folder, Path(folder, _LOCK).open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         try:
             found = [
                 one
@@ -129,11 +134,14 @@ def base_name(name: str) -> str | None:
 
 
 def _remove_orphans() -> None:
-    """Remove what this user's killed processes on this machine have left: it holds ECGs of patients."""
+    """Remove what this user's killed processes on this machine have left: it holds ECGs of patients.
+
+    Who lives holds a lock, which tells more than a process id where containers share a folder.
+    """
     for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        number = path.name.removeprefix(_PREFIX).partition("-")[0]
-        try:
-            if path.stat().st_uid == os.getuid() and number.isdecimal() and not Path("/proc", number).exists():
-                shutil.rmtree(path, ignore_errors=True)
-        except OSError:
-            continue
+        with contextlib.suppress(OSError):
+            status = path.stat()
+            if status.st_uid == os.getuid() and time.time() - status.st_mtime > _BEGINNING_S:
+                with (path / _LOCK).open("wb") as lock:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(path, ignore_errors=True)

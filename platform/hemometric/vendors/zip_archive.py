@@ -51,6 +51,8 @@ def zip_members(file: BinaryIO) -> Iterator[Raw]:
         _exactly(file, len_comment)
         *_, attributes, at = fields
         size, packed, at = _long(extra, size, packed, at)
+        if at + shift >= start:
+            raise ReadError("unreadable", "the directory of the archive names a place outside of it")
         name = raw_name.decode("utf-8" if flags & _IS_UTF8 else "cp437", "backslashreplace").replace("\\", "/")
         if not name.endswith("/"):
             mode = attributes >> 16 if made_by >> 8 in _UNIX else 0

@@ -135,3 +135,11 @@ def test_without_its_file_a_corpus_of_random_codes_is_not_added_to(
         ingest(CONFIG, [archive], tmp_path / "out", own_key)
     with pytest.raises(UsageError, match="another config"):
         ingest(CONFIG.model_copy(update={"pseudonyms": "keyed"}), [archive], tmp_path / "out", own_key)
+
+
+def test_a_manifest_names_the_file_of_codes(archive: Path, tmp_path: Path, ingest, own_key: Key) -> None:
+    manifest = ingest(CONFIG, [archive], tmp_path / "random", own_key)
+    assert manifest.crosswalk == crosswalk_of(own_key).id != ""
+    keyed = CONFIG.model_copy(update={"pseudonyms": "keyed"})
+    assert ingest(keyed, [archive], tmp_path / "keyed", own_key).crosswalk == ""
+    assert verify(tmp_path / "random", own_key) == manifest, "nothing in it follows from the key"

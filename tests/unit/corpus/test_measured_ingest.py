@@ -64,6 +64,7 @@ def test_every_ecg_and_every_value_is_accounted_for(archive: Path, key: Key, ing
     manifest = ingest(config_of(archive), [archive / "src"], archive / "out", key)
     fates = dict.fromkeys(FATES, 0) | {"used": 4, "out_of_range": 1, "contradicted": 2}
     assert manifest.counts.measurements == {"mpcwp_mmhg": fates}
+    assert manifest.pairs == {"mpcwp_mmhg": Pair(before_h=0, after_h=48)}
     outcomes = dict.fromkeys(OUTCOMES, 0) | {"paired": 3, "out_of_window": 3, "no_partner": 4, "no_time": 2}
     assert manifest.counts.paired == {"mpcwp_mmhg": outcomes}
     assert manifest.counts.labels["mpcwp_mmhg"] == manifest.counts.labels["mpcwp_mmhg_delta_h"] == 3

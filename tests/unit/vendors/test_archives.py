@@ -320,8 +320,9 @@ def test_files_are_there_while_a_block_lasts_and_orphans_go(
 ) -> None:
     monkeypatch.setattr(places.tempfile, "tempdir", str(tmp_path / "tmp"))
     (tmp_path / "tmp").mkdir()
-    orphan = tmp_path / "tmp" / "hemometric-fetched-99999999-x"
+    orphan = tmp_path / "tmp" / "hemometric-fetched-x"
     orphan.mkdir()
+    os.utime(orphan, (1, 1))
     sources = found(pack(folder), tmp_path)
     with places.local(sources) as here:
         assert [source.key for source in here] == [source.key for source in sources]
@@ -329,9 +330,33 @@ def test_files_are_there_while_a_block_lasts_and_orphans_go(
         assert {path.name for path in here[0].path.parent.iterdir()} >= {here[0].path.name}
         assert all(path.stat().st_mode & 0o077 == 0 for path in (tmp_path / "tmp").iterdir())
         (mine,) = {source.path.parent.parent for source in here}
-        assert places.local(here).__enter__() == here
+        os.utime(mine.parent, (1, 1))
+        with places.local(sources[:1]) as other:
+            assert here[0].path.is_file(), "who lives is no orphan"
+            assert other[0].path != here[0].path
+        with places.local(here) as again:
+            assert again == here
     assert not mine.exists()
+    assert not orphan.exists()
     assert list((tmp_path / "tmp").iterdir()) == []
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", ["awkward", "code15-chagas", "ptbxl-extra", "vendor"])
+@pytest.mark.parametrize("kind", [".zip", ".tar.gz"])
+def test_real_files_are_read_from_archives_as_from_folders(name: str, kind: str, tmp_path: Path, pack: Pack) -> None:
+    data = os.environ.get("HEMOMETRIC_DATA")
+    if not data:
+        pytest.fail(f"HEMOMETRIC_DATA is not set: give the folder that holds {name}")
+    plain = list(find([Path(data, name)]))
+    sources = found(pack(Path(data, name), f"{name}{kind}"), tmp_path)
+    assert [one.key.partition("/")[2] for one in sources] == [one.key.partition("/")[2] for one in plain]
+    for mine, other in zip(read_all(sources), read_all(plain), strict=True):
+        if isinstance(other, Recording):
+            assert same(mine, other)
+        else:
+            assert isinstance(mine, Rejected)
+            assert (mine.reason, mine.detail) == (other.reason, other.detail)
 
 
 @pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress], ids=["gzip", "bzip2", "xz"])

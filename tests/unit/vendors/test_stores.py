@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
+from typing import ClassVar
 
 import fsspec
 import numpy as np
@@ -17,6 +18,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from hemometric.ecg import Recording, Rejected
 from hemometric.errors import PrecheckError, UsageError
 from hemometric.vendors import Source, find, places, read_all, remote, stores
+from hemometric.vendors.source import Piece
 
 BUNDLED = Path(str(files("hemometric").joinpath("demo/data/ptbxl")))
 HEADERS = sorted((BUNDLED / "records100").rglob("*.hea"))[:4]
@@ -213,6 +215,34 @@ def test_addresses_with_secrets_are_refused_and_not_repeated(url: str) -> None:
         find([url])
     assert "SECRET" not in str(caught.value)
     assert "SECRET" not in stores.shown(url)
+
+
+class NoCredentialsError(Exception):
+    """As botocore's, by name: the store as a whole cannot be read, and no single file is at fault."""
+
+
+class Clinic(MemoryFileSystem):
+    """A store as s3fs is one, where credentials have run out."""
+
+    protocol = "clinic"
+    store: ClassVar[dict[str, object]] = {}
+
+    def info(self, path: str, **_: object) -> dict[str, object]:
+        raise NoCredentialsError("PATIENT-CANARY")
+
+    def cat_file(self, path: str, *_: object, **__: object) -> bytes:
+        raise NoCredentialsError("PATIENT-CANARY")
+
+
+def test_missing_credentials_stop_the_ingest(monkeypatch: pytest.MonkeyPatch) -> None:
+    fsspec.register_implementation("clinic", Clinic, clobber=True)
+    monkeypatch.setattr(remote, "_WAIT_S", 0.0)
+    with pytest.raises(UsageError, match="give credentials by the environment") as caught:
+        find(["clinic://bucket/ecg"])
+    assert "CANARY" not in str(caught.value)
+    one = Source("ecg/x.xml", Path("x.xml"), "ge-muse", "", "clinic://bucket/ecg", (Piece("x.xml", 10, 1),))
+    with pytest.raises(UsageError, match="give credentials by the environment"):
+        list(read_all([one]))
 
 
 def test_local_addresses_are_paths() -> None:

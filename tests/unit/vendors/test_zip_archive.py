@@ -126,6 +126,21 @@ def test_a_cut_archive(share: float) -> None:
     assert caught.value.reason == "truncated"
 
 
+def test_a_place_beyond_all_files() -> None:
+    content = bytearray(zipped(write_all))
+    at = content.rindex(b"PK\x01\x02")
+    content[at + 42 : at + 46] = b"\xff" * 4
+    name, extra = struct.unpack_from("<2H", content, at + 28)
+    wide = struct.pack("<2HQ", 1, 8, (1 << 64) - 1)
+    content[at + 46 + name + extra : at + 46 + name + extra] = wide
+    content[at + 30 : at + 32] = struct.pack("<H", extra + len(wide))
+    end = content.rindex(b"PK\x05\x06")
+    size = struct.unpack_from("<I", content, end + 12)[0]
+    content[end + 12 : end + 16] = struct.pack("<I", size + len(wide))
+    with pytest.raises(ReadError, match="outside"):
+        members(bytes(content))
+
+
 def test_any_damage_is_an_answer() -> None:
     def write(archive: zipfile.ZipFile) -> None:
         for number in range(5):

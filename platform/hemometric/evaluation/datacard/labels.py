@@ -6,7 +6,7 @@ from collections import Counter
 
 from hemometric.corpus import SPLITS, Label
 from hemometric.corpus.labels import LIKELIHOODS
-from hemometric.corpus.measurements import DELTA_H
+from hemometric.corpus.measurements import DELTA_H, Pair
 from hemometric.evaluation.datacard.census import KNOWN, NONE, PRESENT, SOME, Census
 from hemometric.evaluation.datacard.counted import (
     bars_note,
@@ -96,8 +96,21 @@ def _window(census: Census, distance: Label, small: SmallCells) -> str:
     after, before = spread.share_above_zero, spread.share_below_zero
     return (
         f"{percent(after, 1.0)} of the values were measured after the ECG and {percent(before, 1.0)} before it. "
-        "The window, and which of several measurements was taken, are part of what the label means; they stand in the "
-        "ingest config (measurements.pair)."
+        f"{_meaning(census.corpus.manifest.pairs.get(distance.name.removesuffix(DELTA_H)))}"
+    )
+
+
+def _meaning(pair: Pair | None) -> str:
+    """Say the window of a pairing, which is part of what the label means."""
+    if pair is None:
+        return ""
+    chosen = {
+        "nearest": "the one nearest in time is taken", "first": "the first is taken", "last": "the last is taken",
+        "mean": "their mean is taken", "all": "all are kept",
+    }  # fmt: skip
+    return (
+        f"Those from {pair.before_h:g} h before the ECG to {pair.after_h:g} h after it belong to it; of several, "
+        f"{chosen[pair.choose]}."
     )
 
 
