@@ -10,7 +10,7 @@ JOBS ?= 2
 export RAY_USAGE_STATS_ENABLED = 0
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-unit test-cluster test-data bench bench-dtw bench-knn bench-step bench-rates bench-neighbours bench-cuda lint fmt clean
+.PHONY: help install demo test test-unit test-cluster test-data bench bench-dtw bench-knn bench-step bench-rates bench-neighbours bench-corpus bench-duplicates bench-cuda fuzz lint fmt clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -67,9 +67,18 @@ bench-neighbours: install ## neighbour graphs: exact, killed and resumed, recall
 	@test -d "$(HEMOMETRIC_DATA)" || { echo "set HEMOMETRIC_DATA to the folder of real ECG files"; exit 2; }
 	HEMOMETRIC_DATA="$(HEMOMETRIC_DATA)" $(BIN)/python tests/benchmarks/bench_neighbours.py --work build/neighbours --json build/bench_neighbours.json
 
+bench-corpus: install ## ingest against a plain loop, over sizes up to 100,000 ECGs (33 GB in build/corpus), reading, a million rows
+	$(BIN)/python tests/benchmarks/bench_corpus.py --work build/corpus --json build/bench_corpus.json
+
+bench-duplicates: install ## the search for the same tracing among up to 100,000
+	$(BIN)/python tests/benchmarks/bench_duplicates.py --json build/bench_duplicates.json
+
 bench-cuda: install ## DTW on a CUDA device against all cores of the CPU, soft-DTW, and the limit of the card
 	mkdir -p build
 	$(BIN)/python tests/benchmarks/bench_cuda.py --json build/bench_cuda.json
+
+fuzz: install ## 10,000 mutations of a file of each format
+	HEMOMETRIC_MUTATIONS=10000 $(BIN)/python -m pytest -q -n $(JOBS) --timeout 3000 tests/unit/vendors/test_every_format.py -k flipped
 
 lint: install ## ruff and mypy --strict
 	$(BIN)/ruff check .
