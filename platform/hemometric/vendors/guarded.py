@@ -126,6 +126,7 @@ class _Child:
         theirs.close()
         self._connection = Connection(ours.detach())
         self._connection.send((formats.model_dump_json(), guard.model_dump_json()))
+        self._has_begun = False
 
     @property
     def is_ready(self) -> bool:
@@ -144,6 +145,9 @@ class _Child:
 
     def _ask(self, question: tuple[str, object], num_answers: int) -> Iterator[Any]:
         try:
+            if not self._has_begun:  # its imports are no file's fault
+                self._connection.recv()
+                self._has_begun = True
             self._connection.send(question)
             for _ in range(num_answers):
                 if not self._connection.poll(self.guard.wall_s):
@@ -200,6 +204,7 @@ def serve(descriptor: int) -> None:
         formats, guard = FormatsConfig.model_validate_json(formats_), GuardConfig.model_validate_json(guard_)
         vendors = formats.build()
         _limit_memory(guard.memory_mb << 20)
+        connection.send("ready")
         while True:
             answers = _answers(connection.recv(), vendors)
             while True:
