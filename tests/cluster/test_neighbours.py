@@ -31,4 +31,4 @@ def test_a_killed_driver_goes_on_to_the_plain_table(
     start(*job, env=two_cpus).finish()
     plain, ray = (pq.read_table(folder / neighbours.TABLE) for folder in (tmp_path / "plain", out))
     assert plain.equals(ray)
-    assert plain.num_rows == 5 * 104
+    assert plain.num_rows == 5 * 102

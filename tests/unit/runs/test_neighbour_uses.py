@@ -50,14 +50,14 @@ def test_a_graph_tells_of_its_hubs_and_of_a_k_beyond_the_archive(line: Any, tmp_
     lines = lines_of(k=4)
     table = pq.read_table(tmp_path / "graph" / "neighbours.parquet")
     counts = Counter(table["neighbour_id"].to_pylist())
-    share = sum(num for _, num in counts.most_common(6)) / len(table)  # 6 are 5 % of 104
+    share = sum(num for _, num in counts.most_common(6)) / len(table)  # 6 are 5 % of 102
     summary = json.loads((tmp_path / "graph" / "_summary.json").read_text())
     assert summary["hub_share"] == pytest.approx(share)
-    assert summary["num_unused"] == 104 - len(counts) > 0
+    assert summary["num_unused"] == 102 - len(counts) > 0
     assert summary["candidates"] == {"kind": "exact", "num": None}
     assert lines[-2] == (
         f"hubs: the most used 5 % of recordings are {100 * share:.0f} % of all neighbours; "
-        f"nobody's neighbour: {104 - len(counts)} recordings"
+        f"nobody's neighbour: {102 - len(counts)} recordings"
     )
     assert len(lines) == 3
     lines = lines_of(k=400, out=str(tmp_path / "all"))

@@ -238,7 +238,7 @@ def test_what_has_no_beat_is_counted_and_left_out(graph_of: Any, tmp_path: Path)
     lines = neighbours.run(graph_of(tmp_path / "graph", compared=beats))
     found = table_of(tmp_path / "graph")
     left_out = int(lines[1].removeprefix("left out: nothing_to_compare "))
-    assert 0 < left_out == 104 - len(found)
+    assert 0 < left_out == 102 - len(found)
     assert all(near in found for nears in found.values() for near, _ in nears)
 
 
@@ -251,7 +251,7 @@ def test_who_is_alone_has_no_neighbours(
     monkeypatch.setattr(
         neighbour_archive, "comparable", lambda compared: np.array([next(few, False) for _ in compared])
     )
-    with pytest.raises(DataRejectedError, match=f"{num} recordings .* fewer than two .nothing_to_compare {104 - num}"):
+    with pytest.raises(DataRejectedError, match=f"{num} recordings .* fewer than two .nothing_to_compare {102 - num}"):
         neighbours.run(graph_of(tmp_path / "graph", distance={"kind": distance}))
 
 
