@@ -61,5 +61,5 @@ def test_a_graph_tells_of_its_hubs_and_of_a_k_beyond_the_archive(line: Any, tmp_
     )
     assert len(lines) == 3
     lines = lines_of(k=400, out=str(tmp_path / "all"))
-    assert lines[1] == "k is 400, but there are only 103 others"
+    assert lines[1] == "k is 400, but there are only 101 others"
     assert "are 6 % of all neighbours; nobody's neighbour: 0 recordings" in lines[2]
