@@ -34,6 +34,7 @@ MIN_SHIFT = timedelta(days=365)
 _METADATA = {b"hemometric.schema_version", b"ARROW:schema"}
 _HASH = "^[0-9a-f]{32}([0-9a-f]{32})?$"
 _CODE = "^[a-z][a-z0-9_]{0,47}$"
+_FLAG = f"^[a-z][a-z0-9_]{{0,47}}(:({'|'.join(LEADS)}))?$"
 _UNTOLD = (
     "whether signals or numbers hide an identity. Not told at all: whether times that lie long ago were shifted, and "
     "whether somebody is known by the ECG itself"
@@ -55,7 +56,8 @@ def _is_one_of(allowed: tuple[str, ...]) -> Test:
 _RULES: dict[str, tuple[str, Test]] = {
     **dict.fromkeys(("recording_id", "patient", "known_as"), ("is no pseudonym", _is_like("^[0-9a-f]{32}$"))),
     **dict.fromkeys(("content", "facts"), ("is no hash", _is_like(_HASH))),
-    **dict.fromkeys(("flags", "reason"), ("is no code", _is_like(_CODE))),
+    "flags": ("is no code", _is_like(_FLAG)),
+    "reason": ("is no code", _is_like(_CODE)),
     "split": ("is no split", _is_one_of(SPLITS)),
     "leads": ("is no standard lead", _is_one_of(LEADS)),
     "source_format": ("is no format", _is_one_of(tuple(vendor.name for vendor in VENDORS))),
@@ -124,7 +126,7 @@ def _foreign(corpus: Corpus) -> list[str]:
     files = [path for path in corpus.path.rglob("*") if not path.is_dir() or path.is_symlink()]
     num = sum(path.relative_to(corpus.path).as_posix() not in listed for path in files)
     return (
-        [f"{corpus.path} holds {num} files that its manifest does not name; look at them, and remove them"]
+        [f"{corpus.path} holds {counted(num, 'file')} not named in its manifest; look, and remove what does not belong"]
         if num
         else []
     )
@@ -140,7 +142,7 @@ def _columns(corpus: Corpus, entry: FileEntry, schema: pa.Schema) -> list[str]:
     problems = []
     extra = sorted(set(found.names) - set(schema.names))
     if extra:
-        problems.append(f"{path} has {len(extra)} columns that no corpus has; make the corpus again")
+        problems.append(f"{path} has {counted(len(extra), 'column')} that no corpus has; make the corpus again")
     for number, field in enumerate(found):
         if field.name in schema.names and field.type != schema.field(field.name).type:
             problems.append(f"{path}: column {number} has another type than a corpus has; make the corpus again")
@@ -166,15 +168,17 @@ def _values(corpus: Corpus, entry: FileEntry, schema: pa.Schema, texts: dict[str
                     values = pc.list_flatten(values)
                 if name in _RULES:
                     what, test = _RULES[name]
-                    wrong[f"{name} {what}"] = wrong.get(f"{name} {what}", 0) + _num_false(test(values))
+                    wrong[f"{name} {what}"] = wrong.get(f"{name} {what}", 0) + _num_false(test(values.drop_null()))
                 elif pa.types.is_timestamp(values.type):
                     what = f"{name} is too late to have been shifted"
-                    wrong[what] = wrong.get(what, 0) + _num_false(pc.less_equal(values, pa.scalar(latest, values.type)))
+                    wrong[what] = wrong.get(what, 0) + _num_false(
+                        pc.less_equal(values.drop_null(), pa.scalar(latest, values.type))
+                    )
                 elif pa.types.is_string(values.type):
                     texts.setdefault(name, set()).update(pc.unique(values.drop_null()).to_pylist())
-    yield from (f"{corpus.path / entry.path}: {what} in {num} values" for what, num in wrong.items() if num)
+    yield from (f"{corpus.path / entry.path}: {what} in {counted(num, 'value')}" for what, num in wrong.items() if num)
 
 
 def _num_false(holds: Any) -> int:
-    """Count what does not hold; an absent value holds."""
-    return int(pc.sum(pc.invert(pc.fill_null(holds, True))).as_py() or 0)
+    """Count what does not hold."""
+    return int(pc.sum(pc.invert(holds)).as_py() or 0)
