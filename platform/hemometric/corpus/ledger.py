@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hemometric.corpus.crosswalk import Names
@@ -93,7 +94,14 @@ def compare(
             replaced.add(name)
         elif name in refused:
             released.add(name)
-    return Ledger(tuple(fresh), frozenset(replaced), frozenset(released), found)
+    # A duplicate of what changes may be one no more.
+    quarantine = with_keyed(corpus.quarantine(), names)
+    waiting = dict(zip(quarantine["recording_id"].to_pylist(), quarantine["same_as"].to_pylist(), strict=True))
+    for place, name in enumerate(ids if replaced else ()):
+        if waiting.get(name) in replaced and name not in released:
+            fresh.append(place)
+            released.add(name)
+    return Ledger(tuple(sorted(fresh)), frozenset(replaced), frozenset(released), found)
 
 
 def with_keyed(table: pa.Table, names: Names) -> pa.Table:
@@ -112,10 +120,12 @@ def links_of(corpus: Corpus, names: Names) -> pa.Table:
 
 
 def _renamed(table: pa.Table, rename: Callable[[pa.Array], pa.Array]) -> pa.Table:
-    for name in ("recording_id", "patient", "known_as"):
+    for name in ("recording_id", "patient", "known_as", "same_as"):
         if name in table.column_names:
             place = table.column_names.index(name)
-            renamed = rename(table[name].combine_chunks())
+            column = table[name].combine_chunks()
+            there = pc.is_valid(column)
+            renamed = pc.replace_with_mask(column, there, rename(column.filter(there)))
             table = table.set_column(place, table.schema.field(name), renamed)
     return table
 

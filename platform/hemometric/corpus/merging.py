@@ -241,7 +241,8 @@ def _one_of_each(recording: npt.NDArray[np.int32], is_left_out: npt.NDArray[np.b
 def _rejected(corpora: Sequence[Corpus], kept: pa.Table, left_out: pa.Table) -> pa.Table:
     """Join the quarantines: a recording stands there once, and not at all where a corpus has it."""
     details = pa.array([_DETAILS[reason] for reason in left_out["reason"].to_pylist()], pa.string())
-    tables = [left_out.append_column("detail", details).select(QUARANTINE_SCHEMA.names)]
+    left_out = left_out.append_column("detail", details).append_column("same_as", pa.nulls(len(left_out), pa.string()))
+    tables = [left_out.select(QUARANTINE_SCHEMA.names)]
     tables += [corpus.quarantine() for corpus in corpora]
     table = pa.concat_tables([table.cast(QUARANTINE_SCHEMA) for table in tables]).combine_chunks()
     table = table.filter(pc.invert(pc.is_in(table["recording_id"], kept["recording_id"].combine_chunks())))

@@ -54,6 +54,8 @@ class Placement:
     partition : int16
     reason : string
         Why it is left out: `DUPLICATE` or `ACROSS`; null where it is kept.
+    same_as : string
+        Of a duplicate, the recording that is kept.
     links : pyarrow.Table
         ``patient`` and ``known_as``, of each pseudonym that goes under another name; sorted.
     """
@@ -62,6 +64,7 @@ class Placement:
     split: pa.Array
     partition: pa.Array
     reason: pa.Array
+    same_as: pa.Array
     links: pa.Table
 
 
@@ -106,8 +109,8 @@ def place(rows: pa.Table, duplicates: Int64, links: pa.Table, split: SplitConfig
     patient = np.where(is_old, patient_of, new_name)
     wanted = np.where(asked >= 0, asked, target[component])
     across = wanted != target[component]
-    left_out = _duplicates_left_out(rows, duplicates, across)
-    reason = np.where(left_out, DUPLICATE, np.where(across, ACROSS, ""))
+    kept = _kept_instead(rows, duplicates, across)
+    reason = np.where(kept >= 0, DUPLICATE, np.where(across, ACROSS, ""))
     used, inverse = np.unique(patient, return_inverse=True)
     partition = np.array([partition_of(key, names[one]) for one in used], np.int16)[inverse]
     array = np.array(names, dtype=object)
@@ -116,6 +119,7 @@ def place(rows: pa.Table, duplicates: Int64, links: pa.Table, split: SplitConfig
         split=pa.array(np.array(SPLITS, dtype=object)[target[component]], pa.string()),
         partition=pa.array(partition),
         reason=pa.array(reason, pa.string(), mask=reason == ""),
+        same_as=rows["recording_id"].combine_chunks().take(pa.array(kept, mask=kept < 0)),
         links=_links(names, name[component_of]),
     )
 
@@ -189,14 +193,19 @@ def _first_name(component_of: Int64, names: Sequence[str]) -> Int64:
     return first
 
 
-def _duplicates_left_out(rows: pa.Table, duplicates: Int64, across: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+def _kept_instead(rows: pa.Table, duplicates: Int64, across: npt.NDArray[np.bool_]) -> Int64:
     """Of recordings that are the same, keep one that is there already, else the one that holds most.
 
     One that is left out for its split must not take the place of one that is kept.
+
+    Returns
+    -------
+    int64 [row]
+        The row that is kept in a duplicate's place; -1 for all others.
     """
-    left_out = np.zeros(len(rows), bool)
+    instead = np.full(len(rows), -1, np.int64)
     if not len(duplicates):
-        return left_out
+        return instead
     involved, local = np.unique(duplicates, return_inverse=True)
     _, group = connected_components(_graph(local.reshape(-1, 2), len(involved)), directed=False)
     some = rows.take(pa.array(involved))
@@ -212,10 +221,10 @@ def _duplicates_left_out(rows: pa.Table, duplicates: Int64, across: npt.NDArray[
         )
     )
     _, first = np.unique(group[best_first], return_index=True)
-    kept = np.zeros(len(involved), bool)
-    kept[best_first[first]] = True
-    left_out[involved] = ~kept & ~is_old
-    return left_out
+    kept = best_first[first][group]
+    goes = (kept != np.arange(len(involved))) & ~is_old
+    instead[involved[goes]] = involved[kept[goes]]
+    return instead
 
 
 def _links(names: Sequence[str], name: Int64) -> pa.Table:

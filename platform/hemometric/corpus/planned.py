@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from hemometric.corpus.ingest import IngestPlan
 from hemometric.corpus.ledger import links_of, with_keyed, with_published
 from hemometric.corpus.manifest import ShardEntry
-from hemometric.corpus.placement import ACROSS, DUPLICATE, PLACED_COLUMNS, place
+from hemometric.corpus.placement import ACROSS, DUPLICATE, PLACED_COLUMNS, Placement, place
 from hemometric.corpus.reader import Corpus
 from hemometric.corpus.rewrites import Rewrite
 from hemometric.corpus.schema import QUARANTINE_SCHEMA
@@ -25,6 +25,9 @@ from hemometric.corpus.units import open_staged, read_note
 from hemometric.errors import DataRejectedError
 
 _NAMED = pa.schema([(name, pa.string()) for name in ("recording_id", "content", "facts")])
+_OUT_OF_REACH = ("missing_file", "unreadable")
+"""Reasons of the moment, as of a drive that is not there: what the corpus holds of such a source stays."""
+
 _DETAILS = {
     DUPLICATE: "the same ECG as another recording, which is kept",
     ACROSS: "its patient is linked to one of a stricter split",
@@ -51,6 +54,8 @@ class Planned:
         See `placement.Placement`.
     left_out : frozenset of str
         Staged recordings that go nowhere, by their keyed names.
+    num_kept_back : int
+        Recordings of the corpus whose source has changed and is out of reach: they stay as they are.
     dropped : frozenset of str
         Recordings that leave the corpus, by the names that it shows.
     """
@@ -62,6 +67,7 @@ class Planned:
     rejected: pa.Table
     links: pa.Table
     left_out: frozenset[str]
+    num_kept_back: int
     dropped: frozenset[str]
 
 
@@ -81,10 +87,14 @@ def plan_shards(plan: IngestPlan) -> Planned:
     notes = [read_note(staging, name) for name in plan.unit_names]
     refused = [tuple(item) for note in notes for item in note["rejected"]]
     _check_rejected(plan, refused)
+    kept_back = {name for name, reason, *_ in refused if reason in _OUT_OF_REACH and name in plan.ledger.replaced}
+    refused = [item for item in refused if item[0] not in kept_back]
+    replaced = plan.ledger.replaced - kept_back
     staged = staged_rows(staging, plan.unit_names)
     check_rows(staged)
-    old, is_same = _old_rows(plan)
-    wanted = [table.select(PLACED_COLUMNS.names).cast(PLACED_COLUMNS) for table in (old, staged)]
+    old, gone, is_same = _old_rows(plan, replaced)
+    # Those that are replaced come last: where they were decides where their patients stay.
+    wanted = [table.select(PLACED_COLUMNS.names).cast(PLACED_COLUMNS) for table in (old, staged, gone)]
     rows = pa.concat_tables(wanted).combine_chunks()
     duplicates = np.empty((0, 2), np.int64)
     if plan.context.config.find_duplicates:
@@ -92,18 +102,20 @@ def plan_shards(plan: IngestPlan) -> Planned:
     links = pa.concat_tables([plan.links, *([] if plan.base is None else [links_of(plan.base, plan.names)])])
     placed = place(rows, duplicates, links, plan.context.config.split, plan.context.key)
 
-    where = pa.table({"patient": placed.patient, "split": placed.split, "partition": placed.partition})
-    is_kept = pc.is_null(placed.reason)
-    mine = slice(len(old), len(rows))
+    num_rows = len(old) + len(staged)
+    columns = {"patient": placed.patient, "split": placed.split, "partition": placed.partition}
+    where = pa.table(columns).slice(0, num_rows)
+    is_kept = pc.is_null(placed.reason).slice(0, num_rows)
+    mine = slice(len(old), num_rows)
     days = _shift_days(plan, staged["patient"], where["patient"][mine])
     new = staged.drop_columns(["patient", "split"]).append_column("shift_days", days)
     for name in where.column_names:
         new = new.append_column(name, where[name][mine])
     kept = new.filter(is_kept[mine])
     numbers = _next_numbers(plan.base)
-    left_out = _left_out(pa.concat_tables([old.select(_NAMED.names), _contents(plan)]), placed.reason)
+    left_out = _left_out(pa.concat_tables([old.select(_NAMED.names), _contents(plan)]), placed)
     dropped = frozenset(left_out["recording_id"].to_pylist()) & frozenset(old["recording_id"].to_pylist())
-    leaving = pa.array(sorted(dropped | plan.ledger.replaced), pa.string())
+    leaving = pa.array(sorted(dropped | replaced), pa.string())
     published = frozenset(plan.names.published(leaving).to_pylist())
     rewrites, untouched = _rewrites(plan.base, published, numbers)
     return Planned(
@@ -116,6 +128,7 @@ def plan_shards(plan: IngestPlan) -> Planned:
         rejected=with_published(_rejected(plan, refused, left_out), plan.names),
         links=with_published(placed.links, plan.names),
         left_out=frozenset(left_out["recording_id"].to_pylist()),
+        num_kept_back=len(kept_back),
         dropped=published,
     )
 
@@ -149,19 +162,18 @@ def _check_rejected(plan: IngestPlan, refused: Sequence[tuple[str, ...]]) -> Non
     )
 
 
-def _old_rows(plan: IngestPlan) -> tuple[pa.Table, npt.NDArray[np.bool_]]:
-    """Give what `place` needs of the corpus's recordings that are not read anew; and which of its rows these are."""
+def _old_rows(plan: IngestPlan, replaced: frozenset[str]) -> tuple[pa.Table, pa.Table, npt.NDArray[np.bool_]]:
+    """Give what `place` needs of the corpus's recordings: those that stay, those that are replaced, and which stay."""
     columns = ["recording_id", "patient", "split", "rate_hz", "num_samples", "leads", "content", "facts"]
     empty = pa.unify_schemas([PLACED_COLUMNS, _NAMED]).empty_table()
     if plan.base is None:
-        return empty, np.zeros(0, bool)
+        return empty, empty, np.zeros(0, bool)
     table = with_keyed(plan.base.table(columns=columns), plan.names)
     table = table.append_column("num_leads", pc.list_value_length(table["leads"])).drop_columns(["leads"])
     table = table.append_column("is_old", pa.array(np.ones(len(table), dtype=bool)))
-    replaced = pa.array(sorted(plan.ledger.replaced), pa.string())
-    is_same = pc.invert(pc.is_in(table["recording_id"], replaced))
-    kept = table.filter(is_same).select(empty.schema.names).cast(empty.schema)
-    return kept, is_same.to_numpy().astype(bool)
+    is_same = pc.invert(pc.is_in(table["recording_id"], pa.array(sorted(replaced), pa.string())))
+    table = table.select(empty.schema.names).cast(empty.schema)
+    return table.filter(is_same), table.filter(pc.invert(is_same)), is_same.to_numpy().astype(bool)
 
 
 def _contents(plan: IngestPlan) -> pa.Table:
@@ -170,15 +182,18 @@ def _contents(plan: IngestPlan) -> pa.Table:
     return pa.concat_tables([_NAMED.empty_table(), *(table.cast(_NAMED) for table in tables)])
 
 
-def _left_out(contents: pa.Table, reason: pa.Array) -> pa.Table:
+def _left_out(contents: pa.Table, placed: Placement) -> pa.Table:
     """Give the rows of the quarantine for those that were placed nowhere."""
-    contents = contents.append_column("reason", reason).filter(pc.is_valid(reason))
+    columns = {"reason": placed.reason, "same_as": placed.same_as}
+    for name, column in columns.items():
+        contents = contents.append_column(name, column.slice(0, len(contents)))
+    contents = contents.filter(pc.is_valid(contents["reason"]))
     details = [_DETAILS[one] for one in contents["reason"].to_pylist()]
     return contents.append_column("detail", pa.array(details, pa.string())).select(QUARANTINE_SCHEMA.names)
 
 
 def _rejected(plan: IngestPlan, refused: Sequence[tuple[str, ...]], left_out: pa.Table) -> pa.Table:
-    columns = list(zip(*refused, strict=True)) or [()] * len(QUARANTINE_SCHEMA)
+    columns = list(zip(*((*item, None) for item in refused), strict=True)) or [()] * len(QUARANTINE_SCHEMA)
     tables = [pa.table([pa.array(column, pa.string()) for column in columns], schema=QUARANTINE_SCHEMA)]
     tables.append(left_out.cast(QUARANTINE_SCHEMA))
     if plan.base is not None:

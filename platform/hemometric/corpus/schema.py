@@ -57,8 +57,14 @@ _CORE = (
 _RECORDING_COLUMNS = {"leads", "gain_per_mv", "offset_counts", "rate_hz", "num_samples"}
 
 QUARANTINE_SCHEMA = pa.schema(
-    [pa.field(name, pa.string(), nullable=False) for name in ("recording_id", "reason", "detail", "content", "facts")]
+    [
+        *(pa.field(name, pa.string(), nullable=False) for name in ("recording_id", "reason", "detail")),
+        *(pa.field(name, pa.string(), nullable=False) for name in ("content", "facts")),
+        pa.field("same_as", pa.string()),
+    ]
 )
+"""What was refused; of a duplicate, `same_as` is the recording that is kept."""
+
 LINKS_SCHEMA = pa.schema([pa.field(name, pa.string(), nullable=False) for name in ("patient", "known_as")])
 """Pseudonyms of patients that go under another one, since a recording of both is the same."""
 

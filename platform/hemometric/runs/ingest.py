@@ -98,6 +98,9 @@ def ingest(config: IngestRun, open_map: Callable[[IngestPlan], AbstractContextMa
             _stage(plan, mapped)
             planned = _planned(plan)
             entries = list(mapped(write_shard, plan.context, planned.shards))
+            if planned.num_kept_back:
+                held = counted(planned.num_kept_back, "recording")
+                lines.append(f"{held} whose source is out of reach stay as they are")
             entries += mapped(rewrite_shard, plan.context, planned.rewrites)
         manifest = commit(plan, planned, entries)
     return [*lines, *summary(manifest), f"corpus: {config.out}"]

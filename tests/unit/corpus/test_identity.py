@@ -124,3 +124,27 @@ def test_labels_follow_their_recording_and_not_its_patient(archive: Path, tmp_pa
     assert {row["recording_id"]: row["label.w"] for row in rows} == {
         key.recording_id(f"archive/r{number}"): number + 1 for number in range(8)
     }
+
+
+def test_a_component_that_is_read_anew_stays_where_it_is(archive: Path, tmp_path: Path, ingest, key: Key) -> None:
+    """Whatever changes of all recordings of linked patients: name, split and shift of times stay."""
+    out, links = tmp_path / "out", tmp_path / "links.csv"
+    table = archive.parent / "labels.csv"
+    text = table.read_text()
+    # Whoever comes first decides: try each of two patients as the first, the other is linked to it later.
+    for first, second in (("8", "x-9"), ("x-9", "8")):
+        out = tmp_path / f"out-{first}"
+        links.write_text("id,same_as\n")
+        table.write_text("\n".join(line for line in text.splitlines() if f",{second}," not in line) + "\n")
+        config = config_for(archive, Identity(same=links), max_rejected_fraction=1)
+        ingest(config, [archive], out, key)
+        links.write_text("id,same_as\n8,x-9\n")
+        table.write_text(text)
+        ingest(config, [archive], out, key)
+        columns = ["recording_id", "patient", "split", "partition"]
+        before = {row["recording_id"]: row for row in open_corpus(out).table(columns=columns).to_pylist()}
+        assert len({row["patient"] for row in before.values()}) == len(before) - 3
+        table.write_text(text.replace(",n\n", ",north\n").replace(",s\n", ",south\n"))
+        third = ingest(config, [archive], out, key)
+        assert third == verify(out, key)
+        assert {row["recording_id"]: row for row in open_corpus(out).table(columns=columns).to_pylist()} == before

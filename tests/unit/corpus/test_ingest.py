@@ -661,3 +661,46 @@ def test_the_same_ecg_under_another_name_is_left_out_and_its_patients_are_one(
     assert ingest(config, [archive], out, key) == manifest
     plain = config.model_copy(update={"find_duplicates": False})
     assert ingest(plain, [archive], tmp_path / "plain", key).counts.accepted == 13
+
+
+def test_a_duplicate_takes_the_place_of_what_was_kept_when_that_is_gone(
+    archive: Path, tmp_path: Path, ingest, key: Key
+) -> None:
+    out = tmp_path / "out"
+    config = IngestConfig(table={"kind": "none"}, patients="recording_is_patient", max_rejected_fraction=1)
+    for suffix in (".hea", ".dat"):
+        content = (archive / "0" / f"MRN-CANARY-000{suffix}").read_bytes()
+        (archive / "0" / f"copy{suffix}").write_bytes(content.replace(b"MRN-CANARY-000", b"copy"))
+    ingest(config, [archive], out, key)
+    (row,) = open_corpus(out).quarantine().to_pylist()
+    twins = {key.recording_id(f"archive/0/{name}"): name for name in ("copy", "MRN-CANARY-000")}
+    assert {row["recording_id"], row["same_as"]} == set(twins)
+    (archive / "0" / f"{twins[row['same_as']]}.dat").write_bytes(b"")
+    second = ingest(config, [archive], out, key)
+    assert second == verify(out, key)
+    assert (second.counts.accepted, second.counts.rejected) == (12, {"truncated": 1})
+    assert row["recording_id"] in open_corpus(out).table()["recording_id"].to_pylist()
+
+
+def test_what_is_out_of_reach_leaves_no_corpus(archive: Path, tmp_path: Path, ingest, key: Key) -> None:
+    """A drive that is half there: the headers stand, the signals do not."""
+    out = tmp_path / "out"
+    config = config_for(archive, max_rejected_fraction=1)
+    first = ingest(config, [archive], out, key)
+    away = tmp_path / "away"
+    away.mkdir()
+    for path in archive.rglob("*.dat"):
+        path.rename(away / path.name)
+    with ingest_lock(out):
+        plan = prepare_ingest(config, [archive], out, key)
+        for unit in plan.units:
+            stage_unit(plan.context, unit)
+        planned = plan_shards(plan)
+        assert (plan.num_fresh, planned.num_kept_back) == (12, 12)
+        assert commit(plan, planned, []).counts == first.counts
+    verify(out, key)
+    for path in away.iterdir():
+        path.rename(next(archive.rglob(f"{path.stem}.hea")).with_suffix(".dat"))
+    again = ingest(config, [archive], out, key)
+    assert again.counts == first.counts
+    assert ingest(config, [archive], out, key) == again
