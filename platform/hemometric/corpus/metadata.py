@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import PurePosixPath
@@ -19,6 +19,7 @@ from hemometric.errors import UsageError
 from hemometric.vendors import VENDORS
 
 _SUFFIXES = {suffix for vendor in VENDORS for suffix in vendor.suffixes} | {".csv", ".npy", ".npz"}
+_OF_RECORDS = (".hea", ".dat", ".mat")  # by which tables name WFDB records
 NULLED = "nulled"
 """Column of a metadata table: the fields whose value was not believed, per row."""
 
@@ -123,7 +124,8 @@ class MetadataTable:
         Raises
         ------
         UsageError
-            One record name of the table is the end of more than one key, so that nobody can tell whose it is.
+            One record name of the table is the end of more than one key, so that nobody can tell whose it is; or a row
+            that is nobody else's names, by another spelling or a shorter path, a record that has a row.
         """
         found = [self._match_either(key) for key in source_keys]
         taken: dict[str, int] = {}
@@ -136,7 +138,28 @@ class MetadataTable:
                 f"table {', '.join(self.files)}: {doubled} record names fit more than one source; "
                 "write more of the path in the table, or ingest the folders one by one"
             )
+        used = {row for _, row in found}
+        pairs = zip(source_keys, found, strict=True)
+        contested = {row for key, (name, mine) in pairs if name is not None for row in self._rivals(key, mine)} - used
+        if contested:
+            raise UsageError(
+                f"table {', '.join(self.files)}: {len(contested)} rows name a record that has another row, by another "
+                "spelling or a shorter path; keep one row for each record"
+            )
         return np.array([row for _, row in found], dtype=np.int64)
+
+    def _rivals(self, key: str, mine: int) -> Iterator[int]:
+        """Give the other rows that could mean a source, by any end of its key, with or without a file's suffix."""
+        path = PurePosixPath(key)
+        bare = path.with_suffix("").as_posix() if path.suffix.casefold() in _SUFFIXES else key
+        forms = {key, bare, *(f"{bare}{suffix}" for suffix in _OF_RECORDS)}
+        for form in forms:
+            end = form
+            while end:
+                row = self._row_of.get(end, mine)
+                if row != mine:
+                    yield row
+                end = end.partition("/")[2]
 
     def take(self, positions: npt.NDArray[np.int64]) -> pa.Table:
         """Give rows in the order of `positions`, all null where it is -1."""

@@ -294,3 +294,15 @@ def test_a_record_is_found_with_or_without_the_suffix_of_its_file(tmp_path: Path
     keys = ["muse/1234.xml", "muse/5678.xml", "muse/9.xml", "wfdb/rec.v2", "wfdb/rec.v3", "h5/part.h5/1234"]
     found = [table.lookup(key) for key in keys]
     assert [one and one.patient_id for one in found] == ["a", "b", None, "c", None, "a"]
+
+
+@pytest.mark.parametrize("other", ["r0.hea,p9", "r0.dat,p9", "src/r0,p9"])
+@pytest.mark.parametrize("turned", [False, True])
+def test_two_rows_that_mean_one_record_are_refused(tmp_path: Path, other: str, turned: bool) -> None:
+    rows = ["r0,p0", other][:: -1 if turned else 1]
+    (tmp_path / "t.csv").write_text("\n".join(["record,mrn", *rows, "r1,p1"]) + "\n")
+    table = ColumnsTable(path=tmp_path / "t.csv", record="record", patient="mrn").build([])
+    with pytest.raises(UsageError, match="1 rows name a record that has another row"):
+        table.positions(["src/r0", "src/r1"])
+    if other.startswith("src"):  # a shorter path may be that of a record elsewhere
+        assert (table.positions(["src/r0", "top/r0", "src/r1"]) >= 0).all()
