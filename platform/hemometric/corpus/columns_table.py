@@ -11,13 +11,14 @@ from typing import Annotated, Literal
 import pyarrow as pa
 from pydantic import Field, field_validator, model_validator
 
-from hemometric.config import PLACEMENT, Config
+from hemometric.config import PLACEMENT, Added, Config
 from hemometric.corpus.clocks import ISO, check_clock
 from hemometric.corpus.files import sha256_of
 from hemometric.corpus.labels import LabelSpec, check_distinct, made_labels
 from hemometric.corpus.metadata import NULLED, MetadataTable, metadata_schema
 from hemometric.corpus.metadata_columns import MetadataColumns
-from hemometric.corpus.table_files import checked_delimiter, read_columns
+from hemometric.corpus.table_files import check_decimal, checked_delimiter, read_columns
+from hemometric.corpus.typed_columns import Decimal
 from hemometric.ecg import Sex
 from hemometric.errors import UsageError
 from hemometric.vendors import Root, Source
@@ -41,6 +42,8 @@ class ColumnsTable(Config):
         See `clocks.wall_clock`: ``iso`` or a format of `strptime`; the clock to which times with a zone are brought.
     labels : dict
         From a label's name in the corpus to where it stands; see `LabelSpec`.
+    decimal : "." or ","
+        ``,`` reads the numbers of columns that say ``26,2``; another delimiter is needed then.
     """
 
     kind: Literal["columns"] = "columns"
@@ -57,6 +60,7 @@ class ColumnsTable(Config):
     sexes: dict[str, Sex] = Field(default_factory=lambda: dict(_SEXES))
     labels: dict[str, LabelSpec] = Field(default_factory=dict)
     delimiter: str = ","
+    decimal: Annotated[Decimal, Added(".")] = "."
 
     @field_validator("delimiter")
     @classmethod
@@ -66,6 +70,7 @@ class ColumnsTable(Config):
     @model_validator(mode="after")
     def _sensible(self) -> ColumnsTable:
         check_clock(self.time_format, self.time_zone)
+        check_decimal(self.decimal, self.delimiter)
         check_distinct(made_labels(self.labels))
         return self
 
@@ -89,7 +94,8 @@ def read_table(config: ColumnsTable) -> MetadataTable:
     """
     wanted = [config.record, config.patient, config.age, config.sex, config.site, config.fold, config.acquired]
     wanted += [column for spec in config.labels.values() for column in spec.read_from()]
-    table = read_columns(config.path, [name for name in wanted if name is not None], delimiter=config.delimiter)
+    columns_read = [name for name in wanted if name is not None]
+    table = read_columns(config.path, columns_read, delimiter=config.delimiter, decimal=config.decimal)
     reading = MetadataColumns(table)
     columns: dict[str, pa.Array] = {
         "patient_id": reading.text(config.patient),

@@ -143,10 +143,11 @@ def _labels(
     if config.kind == "long":
         columns += [config.item, config.value, *([config.unit] if config.unit else [])]
         items = [str(item) for spec in config.labels.values() for item in spec.items]
-        table = read_columns(config.path, columns, delimiter=config.delimiter, only=(config.item, items))
+        only = (config.item, items)
     else:
         columns += [spec.column for spec in config.labels.values()]
-        table = read_columns(config.path, columns, delimiter=config.delimiter)
+        only = None
+    table = read_columns(config.path, columns, delimiter=config.delimiter, decimal=config.decimal, only=only)
     times, _ = table.times(config.time, config.time_format, config.time_zone)
     high, low, shift_us, known = _patients(table.text(config.patient), key)
     timed = pc.is_valid(times).to_numpy(zero_copy_only=False)

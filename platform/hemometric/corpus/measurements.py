@@ -11,11 +11,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from hemometric.config import PLACEMENT, Config
+from hemometric.config import PLACEMENT, Added, Config
 from hemometric.corpus.clocks import ISO, check_clock
 from hemometric.corpus.labels import Label, check_distinct, check_range
 from hemometric.corpus.quantities import check_units
-from hemometric.corpus.table_files import checked_delimiter
+from hemometric.corpus.table_files import check_decimal, checked_delimiter
+from hemometric.corpus.typed_columns import Decimal
 
 DELTA_H = "_delta_h"
 """Ends the name of the label that holds how many hours after the ECG a measurement was taken (negative: before it)."""
@@ -86,7 +87,7 @@ class LongTable(Config):
     ----------
     unit : str or None
         Column with the unit of each row.
-    time_format, time_zone : str
+    time_format, time_zone, decimal : str
         As in `ColumnsTable`.
     """
 
@@ -102,6 +103,7 @@ class LongTable(Config):
     time_format: str = ISO
     time_zone: str | None = None
     delimiter: str = ","
+    decimal: Annotated[Decimal, Added(".")] = "."
 
     @field_validator("delimiter")
     @classmethod
@@ -111,6 +113,7 @@ class LongTable(Config):
     @model_validator(mode="after")
     def _sensible(self) -> LongTable:
         check_clock(self.time_format, self.time_zone)
+        check_decimal(self.decimal, self.delimiter)
         items = [str(item) for spec in self.labels.values() for item in spec.items]
         twice = sorted({item for item in items if items.count(item) > 1})
         if twice:
@@ -131,6 +134,7 @@ class WideTable(Config):
     time_format: str = ISO
     time_zone: str | None = None
     delimiter: str = ","
+    decimal: Annotated[Decimal, Added(".")] = "."
 
     @field_validator("delimiter")
     @classmethod
@@ -140,6 +144,7 @@ class WideTable(Config):
     @model_validator(mode="after")
     def _sensible(self) -> WideTable:
         check_clock(self.time_format, self.time_zone)
+        check_decimal(self.decimal, self.delimiter)
         labels_of([self])
         return self
 

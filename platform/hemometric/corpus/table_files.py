@@ -16,7 +16,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from hemometric.corpus.schema import refuse_extensions
-from hemometric.corpus.typed_columns import ABSENT, TypedColumns
+from hemometric.corpus.typed_columns import ABSENT, Decimal, TypedColumns
 from hemometric.errors import UsageError
 
 _PARQUET_MAGIC = b"PAR1"
@@ -31,13 +31,26 @@ def checked_delimiter(delimiter: str) -> str:
     return delimiter
 
 
+def check_decimal(decimal: Decimal, delimiter: str) -> None:
+    """Raise ValueError where the sign of a CSV file's decimals is what parts its columns."""
+    if decimal == delimiter:
+        raise ValueError(f'decimal and delimiter are both {decimal!r}; such tables mostly have delimiter ";"')
+
+
 def read_columns(
-    path: Path, columns: Sequence[str], *, delimiter: str = ",", only: tuple[str, Collection[str]] | None = None
+    path: Path,
+    columns: Sequence[str],
+    *,
+    delimiter: str = ",",
+    decimal: Decimal = ".",
+    only: tuple[str, Collection[str]] | None = None,
 ) -> TypedColumns:
     """Read named columns of a CSV (all as text; gzip is seen through) or Parquet file (as typed there).
 
     Parameters
     ----------
+    decimal : "." or ","
+        Of numbers that are text; see `TypedColumns`.
     only : (str, collection of str) or None
         A column, and what must stand in it: other rows are left out while reading, so that the file may be far
         larger than the memory.
@@ -68,7 +81,7 @@ def read_columns(
         raise UsageError(f"table {path} cannot be read as {kind}: {sentence}") from None
     except OSError as error:
         raise UsageError(f"table {path} cannot be read: {error.strerror or 'damaged'}") from None
-    return TypedColumns(table, path)
+    return TypedColumns(table, path, decimal)
 
 
 def _read_csv(

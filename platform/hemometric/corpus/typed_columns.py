@@ -6,6 +6,7 @@ Every column passes through `TypedColumns`, so that a type that cannot mean what
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,9 +18,15 @@ from hemometric.errors import UsageError
 ABSENT = ("", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NaT", "null", "NULL", "None", "<NA>")
 """How tables write "no value"; spaces around them do not matter."""
 
+Decimal = Literal[".", ","]
+"""What stands before the decimals of a number that is written as text."""
+
 _YES = ("1", "true", "yes", "t", "y")
 _NO = ("0", "false", "no", "f", "n")
-_NUMBER = r"^[ ]*[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?[ ]*$"
+_NUMBERS: dict[Decimal, str] = {
+    ".": r"^[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?$",
+    ",": r"^[-+]?([0-9]+,?[0-9]*|,[0-9]+)([eE][-+]?[0-9]+)?$",
+}
 _WHOLE_AS_FLOAT = r"^[-+]?[0-9]+\.0$"
 _EXACT = {16: 2**11, 32: 2**24, 64: 2**53}  # whole numbers up to which floats of so many bits tell all apart
 
@@ -33,11 +40,14 @@ class TypedColumns:
         Names are unique.
     path : Path
         Where it was read, for what must be said of it.
+    decimal : "." or ","
+        Of the numbers that are text. Digits are never grouped: with ``,`` both ``1.234`` and ``1.234,5`` are no number.
     """
 
-    def __init__(self, table: pa.Table, path: Path) -> None:
+    def __init__(self, table: pa.Table, path: Path, decimal: Decimal = ".") -> None:
         self._table = table
         self._path = path
+        self._decimal: Decimal = decimal
 
     @property
     def num_rows(self) -> int:
@@ -76,8 +86,9 @@ class TypedColumns:
         column = self._plain(name)
         if _is_text(column.type):
             column = _present(column)
-            readable = pc.fill_null(pc.match_substring_regex(column, _NUMBER), False)
-            numbers = pc.cast(pc.if_else(readable, column, None), pa.float64())
+            readable = pc.fill_null(pc.match_substring_regex(column, _NUMBERS[self._decimal]), False)
+            points = pc.replace_substring(column, self._decimal, ".")
+            numbers = pc.cast(pc.if_else(readable, points, None), pa.float64())
         elif _is_number(column.type):
             numbers = pc.cast(column, pa.float64(), safe=False)
             column = pc.if_else(pc.is_nan(numbers), None, numbers)  # a Parquet NaN is how pandas writes "absent"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -145,6 +145,7 @@ def summary(manifest: Manifest) -> list[str]:
         lines.append(f"values out of range, now absent: {nulled}")
     for name, outcomes in sorted(counts.paired.items()):
         lines.append(f"{name}: ECGs {_listed(outcomes)}; its table's values {_listed(counts.measurements[name])}")
+    lines += _unusable(counts.measurements)
     splits = ", ".join(
         f"{name} {counts.splits[name].recordings} of {counts.splits[name].patients} patients" for name in SPLITS
     )
@@ -153,6 +154,20 @@ def summary(manifest: Manifest) -> list[str]:
         lines.append(f"careful: no recording is in {' or '.join(empty)}; see ingest.split")
     if counts.labels:
         lines.append("labels: " + ", ".join(f"{name} on {count}" for name, count in sorted(counts.labels.items())))
+    return lines
+
+
+def _unusable(measurements: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """Warn of labels none of whose values could be used, because of how their table was read."""
+    lines = []
+    for name, fates in sorted(measurements.items()):
+        stated = sum(fates.values()) - fates.get("no_value", 0)
+        if stated and fates.get("unreadable", 0) == stated:
+            lines.append(f"careful: no value of {name} is a readable number; see decimal and delimiter of its table")
+        elif stated and fates.get("unknown_unit", 0) == stated:
+            lines.append(f"careful: no value of {name} has a unit that can be converted; see unit and source_unit")
+        elif stated and fates.get("unreadable", 0) + fates.get("unknown_unit", 0) == stated:
+            lines.append(f"careful: no value of {name} is a readable number of a known unit; see decimal and unit")
     return lines
 
 

@@ -82,6 +82,23 @@ def test_every_ecg_and_every_value_is_accounted_for(archive: Path, key: Key, ing
     assert "its table's values contradicted 2, out_of_range 1, used 4" in said
 
 
+def test_a_table_none_of_whose_values_is_read_is_warned_of(archive: Path, key: Key, ingest: Callable[..., Any]) -> None:
+    path = archive / "cath.csv"
+    assert "careful: no value" not in "\n".join(
+        summary(ingest(config_of(archive), [archive / "src"], archive / "one", key))
+    )
+    path.write_text("mrn;time;wedge\n" + f"P0;{ECG.isoformat()};26,2\nP1;{ECG.isoformat()};\n")
+    before = config_of(archive).measurements[0].model_copy(update={"delimiter": ";"})
+    manifest = ingest(config_of(archive, measurements=(before,)), [archive / "src"], archive / "out", key)
+    assert manifest.counts.measurements["mpcwp_mmhg"]["unreadable"] == 1
+    careful = "careful: no value of mpcwp_mmhg is a readable number; see decimal and delimiter of its table"
+    assert careful in summary(manifest)
+    after = before.model_copy(update={"decimal": ","})
+    manifest = ingest(config_of(archive, measurements=(after,)), [archive / "src"], archive / "comma", key)
+    assert manifest.counts.labels["mpcwp_mmhg"] == 1
+    assert careful not in summary(manifest)
+
+
 def test_the_cut_into_units_changes_nothing(archive: Path, key: Key, ingest: Callable[..., Any]) -> None:
     one = ingest(config_of(archive), [archive / "src"], archive / "one", key)
     many = ingest(config_of(archive, unit_recordings=1), [archive / "src"], archive / "many", key, backwards=True)

@@ -9,12 +9,15 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pydantic import ValidationError
 
-from hemometric.corpus import Key
+from hemometric.config.base import essence, fingerprint
+from hemometric.corpus import ColumnsTable, Key
 from hemometric.corpus.identity import IdRules
 from hemometric.corpus.measured_rows import FATES, clean, hash_of, stage_measurements
 from hemometric.corpus.measurements import ColumnLabel, ItemLabel, LongTable, Pair, WideTable, labels_of
@@ -246,3 +249,46 @@ def test_units_and_ranges_that_make_no_sense_are_refused() -> None:
         ItemLabel(items=("1",), unit="mmHg", source_unit="L/min")
     with pytest.raises(ValueError, match="below high"):
         ColumnLabel(column="x", unit="mmHg", low=3, high=3)
+
+
+@pytest.mark.parametrize("write", [write_csv, write_parquet])
+def test_decimal_commas_are_read_where_the_table_has_them(tmp_path: Path, key: Key, write: object) -> None:
+    cells = [("26,2", "used"), (" -0,5 ", "used"), (",5", "used"), ("7", "used"), ("1,2e1", "used")]
+    cells += [("26.2", "unreadable"), ("1.234,5", "unreadable"), ("1,2,3", "unreadable"), ("", "no_value")]
+    planted = [(str(number), NOON, "223771", cell, "mmHg") for number, (cell, _) in enumerate(cells)]
+    path = write(tmp_path, planted)  # type: ignore[operator]
+    rows, counts = clean([long_table(path, delimiter=",").model_copy(update={"decimal": ","})], key)
+    assert sorted(rows["value"].to_pylist()) == [-0.5, 0.5, 7, 12, 26.2]
+    fates = [fate for _, fate in cells]
+    assert counts["mpcwp_mmhg"] == {fate: fates.count(fate) for fate in FATES}
+    assert clean([long_table(path)], key)[1]["mpcwp_mmhg"]["used"] == 2
+
+
+def test_a_wide_german_table(tmp_path: Path, key: Key) -> None:
+    (tmp_path / "t.csv").write_text("ID;Zeit;PAWP\n1;04.03.2151 12:00;26,2\n")
+    fields: dict[str, Any] = {
+        "path": tmp_path / "t.csv", "patient": "ID", "time": "Zeit", "time_format": "%d.%m.%Y %H:%M", "pair": PAIR,
+        "labels": {"mpcwp_mmhg": ColumnLabel(column="PAWP", unit="mmHg")}, "delimiter": ";",
+    }  # fmt: skip
+    rows, _ = clean([WideTable(**fields, decimal=",")], key)
+    assert rows["value"].to_pylist() == [26.2]
+    assert clean([WideTable(**fields)], key)[1]["mpcwp_mmhg"]["unreadable"] == 1
+
+
+def test_a_comma_cannot_part_columns_and_decimals(tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match="decimal and delimiter are both ','"):
+        long_table(tmp_path / "t.csv", decimal=",")
+    with pytest.raises(ValidationError, match="decimal and delimiter are both ','"):
+        WideTable(
+            path=tmp_path, patient="p", time="t", pair=PAIR, decimal=",",
+            labels={"mpcwp_mmhg": ColumnLabel(column="w", unit="mmHg")},
+        )  # fmt: skip
+    with pytest.raises(ValidationError, match=r"decimal and delimiter are both '\.'"):
+        ColumnsTable(path=tmp_path, record="r", delimiter=".")
+
+
+def test_a_point_as_decimal_is_what_tables_always_meant(tmp_path: Path) -> None:
+    assert fingerprint(long_table(tmp_path, delimiter=";")) != fingerprint(
+        long_table(tmp_path, delimiter=";", decimal=",")
+    )
+    assert "decimal" not in essence(long_table(tmp_path))

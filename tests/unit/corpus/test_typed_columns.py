@@ -183,3 +183,14 @@ def test_a_table_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pyte
             patched.setattr(Path, method, refuse)
             with pytest.raises(UsageError, match=r"t\.parquet cannot be read: Permission denied"):
                 read_columns(path, ["record"])
+
+
+def test_ages_and_labels_with_decimal_commas(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("record;age;wedge\na;61,5;26,2\nb;61.5;x\n")
+    config = ColumnsTable(
+        path=tmp_path / "t.csv", record="record", age="age", delimiter=";", decimal=",",
+        labels={"mpcwp_mmhg": LabelSpec(column="wedge", unit="mmHg")},
+    )  # fmt: skip
+    rows = config.build(()).rows.to_pylist()
+    assert [(row["age_years"], row["label.mpcwp_mmhg"]) for row in rows] == [(61.5, 26.2), (None, None)]
+    assert rows[1][NULLED] == ["age_years", "label.mpcwp_mmhg"]
