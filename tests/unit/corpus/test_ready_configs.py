@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 import pytest
 
-from hemometric.corpus import IngestConfig, Key, open_corpus
+from hemometric.corpus import IngestConfig, Key, load_or_create_key, open_corpus, verify
 from hemometric.corpus.measured_rows import FATES, stage_measurements
 from hemometric.corpus.pairing import Paired, Pairing
 from hemometric.ecg import LEADS, Float32, Recording
@@ -269,3 +269,50 @@ def test_the_worked_example_of_the_readme_is_what_happens(tmp_path: Path, key: K
     )
     assert f"`mpap_mmhg` {found.columns['label.mpap_mmhg']:.1f}" == rows[5][-1]
     assert found.outcomes["co_l_min"] == "no_partner"
+
+
+def test_arrays_are_read_as_the_config_says(
+    tmp_path: Path, key: Key, write_record: WriteRecord, ingest: Callable[..., Any]
+) -> None:
+    config = ready("npy", tmp_path)
+    root = tmp_path / sources("npy")
+    root.mkdir(parents=True)
+    values = [signal(write_record, tmp_path, seed, 500, 5000).astype(np.float32) for seed in (1, 2)]
+    for name, array in zip(("1234", "77"), values, strict=True):
+        np.save(root / f"{name}.npy", array)
+    config.table.path.write_text("file,patient,taken_at\n1234,p1,2019-05-03T07:30\n77.npy,p2,\n")
+    ingest(config, [root], tmp_path / "out", key)
+    found = {row["patient"]: recording for row, recording in open_corpus(tmp_path / "out").recordings()}
+    for patient, array in zip(("p1", "p2"), values, strict=True):
+        np.testing.assert_allclose(found[key.patient(patient)].signal, array, atol=2e-3)
+
+
+def test_several_hospitals_in_one_corpus(tmp_path: Path, write_record: WriteRecord, ingest: Callable[..., Any]) -> None:
+    """Ids by site and spelling, linked people, a hospital that tests, catheters under any of a person's ids."""
+    path = tmp_path / "pseudonym.key"
+    path.write_text("0123456789abcdef" * 4)
+    path.chmod(0o600)
+    config = ready("sites", tmp_path)
+    links = tmp_path / "data" / "same_people.csv"
+    config = config.model_copy(update={"identity": config.identity.model_copy(update={"same": links})})
+    roots = [tmp_path / "data" / site for site in ("north", "south", "east")]
+    rows = ["file,mrn,hospital,taken_at"]
+    for number, (site, mrn) in enumerate(
+        [("north", "00-123"), ("north", "123"), ("north", "9"), ("south", "77"), ("south", "123"), ("east", "5")]
+    ):
+        write_record(tmp_path / "data" / site, f"r{number}", seed=number)
+        rows.append(f"{site}/r{number},{mrn},{site},2020-01-0{number + 1}T12:00:00")
+    (tmp_path / "data" / "ecgs.csv").write_text("\n".join(rows) + "\n")
+    links.write_text("id,same_as\nnorth/9,south/0077\n")
+    (tmp_path / "data" / "catheters.csv").write_text(
+        "person,measured_at,wedge\nnorth/123,2020-01-02T18:00,21\nsouth/77,2020-01-04T00:00,9\n"
+    )
+    out = tmp_path / "out"
+    manifest = ingest(config, roots, out, load_or_create_key(path))
+    assert verify(out) == manifest
+    assert manifest.counts.rejected == {"linked_across_splits": 1}, "9 of north is 77 of south, who validates"
+    splits = {name: (one.recordings, one.patients) for name, one in manifest.counts.splits.items()}
+    assert splits == {"train": (2, 1), "validation": (2, 2), "test": (1, 1)}
+    labels = open_corpus(out).table(columns=["split", "label.mpcwp_mmhg", "label.mpcwp_mmhg_delta_h"]).to_pylist()
+    found = sorted(tuple(row.values()) for row in labels if row["label.mpcwp_mmhg"] is not None)
+    assert found == [("train", 21.0, 6.0), ("train", 21.0, 30.0)]
