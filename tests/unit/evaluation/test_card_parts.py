@@ -18,7 +18,7 @@ from hemometric.evaluation.datacard.small_cells import SmallCells
 from hemometric.evaluation.datacard.spread import ACCURACY, Spread, nice_edges
 from hemometric.evaluation.datacard.tally import Repeats, Tally, binned, listed, owned
 from hemometric.evaluation.datacard.words import percent, written
-from hemometric.evaluation.figures import bars, histograms
+from hemometric.evaluation.figures import bars, histograms, to_svg
 from hemometric.evaluation.markdown import render_markdown
 
 
@@ -164,6 +164,16 @@ def test_bars_carry_their_counts() -> None:
     assert [bar.get_width() for bar in axes.patches] == [1234, 5]
     assert [text.get_text() for text in axes.texts] == ["1,234", "5"]
     assert [text.get_text() for text in axes.get_yticklabels()] == ["NORM $x$", "MI"]
+
+
+@pytest.mark.parametrize("counts", [{}, {"1": 0}, {"1": 0, "2": 0}])
+def test_bars_that_are_all_held_back_or_empty_are_a_sentence(counts: dict[str, int]) -> None:
+    figure = bars(counts, x="patients")
+    (axes,) = figure.axes
+    assert not axes.patches
+    assert [text.get_text() for text in axes.texts] == ["Too few patients to show"]
+    assert not axes.axison
+    to_svg(figure)
 
 
 def test_a_small_histogram_is_drawn_or_spelt() -> None:

@@ -83,9 +83,9 @@ def histograms(edges: Sequence[float], shares: Mapping[str, Sequence[float]], *,
 
 
 def bars(counts: Mapping[str, int], *, x: str) -> Figure:
-    """Draw a bar for each name, the first at the top, with its count at its end."""
+    """Draw a bar for each name, the first at the top, with its count at its end; a sentence where all are 0."""
     figure, (axes,) = new_axes(4.6, 0.75 + 0.24 * max(len(counts), 2))
-    if not counts:
+    if not any(counts.values()):
         say_nothing_to_show(axes, "Too few patients to show")
         return figure
     names, values = list(counts), list(counts.values())
