@@ -24,7 +24,8 @@ class IdRules(Config):
     Attributes
     ----------
     remove : str
-        Characters that mean nothing, such as ``"- ."``.
+        A set of characters that mean nothing, such as ``"- ."``; each is removed wherever it stands, so that ``"PT-"``
+        removes any P, T and dash, not the word. With ``case: fold`` their case does not matter either.
     case : "keep" or "fold"
         Whether ``ab1`` and ``AB1`` are two people or one.
     leading_zeros : "keep" or "strip"
@@ -66,11 +67,11 @@ class IdRules(Config):
         return self.pattern is None or re.fullmatch(self.pattern, own) is not None
 
     def _spelt(self, text: str) -> str:
-        for character in self.remove:
-            text = text.replace(character, "")
-        text = text.strip()
         if self.case == "fold":
             text = text.casefold()
+        for character in self.remove:
+            text = text.replace(character.casefold() if self.case == "fold" else character, "")
+        text = text.strip()
         return (text.lstrip("0") or "0") if self.leading_zeros == "strip" and text else text
 
 

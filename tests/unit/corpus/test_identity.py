@@ -16,6 +16,8 @@ from hemometric.errors import DataRejectedError, UsageError
         (IdRules(), ["123", " 123 ", "123\u00a0", "\uff11\uff12\uff13"]),
         (IdRules(leading_zeros="strip"), ["00123", "123 ", "0123"]),
         (IdRules(remove="-. ", case="fold"), ["AB-12.3", "ab123", "a b 12 3"]),
+        (IdRules(remove="PT-", case="fold"), ["PT-123", "pt-123", "Pt123", "1-2-3", "t123P"]),
+        (IdRules(remove="pt-", case="fold"), ["PT-123", "pt-123", "123"]),
         (IdRules(with_site=True, leading_zeros="strip"), ["north/0012", " north / 12", "north/012 "]),
     ],
 )
@@ -28,6 +30,7 @@ def test_spellings_of_one_person(rules: IdRules, spellings: list[str]) -> None:
 def test_what_the_rules_keep_apart() -> None:
     assert IdRules().normal("00123") != IdRules().normal("123")
     assert IdRules().normal("ab") != IdRules().normal("AB")
+    assert [IdRules(remove="PT-").normal(text) for text in ("PT-1", "pt-1")] == ["1", "pt1"]
     assert IdRules(leading_zeros="strip").normal("000") == "0"
     assert IdRules(with_site=True).normal("a/1") != IdRules(with_site=True).normal("b/1")
     assert IdRules(with_site=True).normal("a/ ") == IdRules(remove="-").normal("--") == IdRules().normal(None) == ""
