@@ -59,7 +59,7 @@ def quarantine_list(
 def quarantine_locate(
     keys: Annotated[list[str], typer.Argument(help="Keys of recordings, or unique beginnings of them.")],
     corpus: Annotated[
-        Path | None, typer.Option(help="Corpus of the recordings; else all of the key are searched.")
+        Path | None, typer.Option(help="Corpus whose table is searched first; then all of the key are.")
     ] = None,
     key: Annotated[Path | None, typer.Option(help="Key file of the pseudonyms, as at the ingest.")] = None,
     debug: Debug = False,

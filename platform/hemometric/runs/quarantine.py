@@ -66,6 +66,9 @@ def _of_staging(staging: Path) -> Iterator[tuple[str, str, str]]:
 def locate_sources(keys: Sequence[str], *, corpus: Path | None = None, key_file: Path | None = None) -> list[str]:
     """Say of each key, or unique beginning of one, its source: path or address, item and format, separated by tabs.
 
+    The table of `corpus` goes first. Of what it lacks the tables of all corpora of the key are searched: a merged
+    corpus that was added to later has a table of its own, which says only what was added.
+
     Raises
     ------
     UsageError
@@ -83,7 +86,12 @@ def locate_sources(keys: Sequence[str], *, corpus: Path | None = None, key_file:
         name = table_name(corpus)
         if name is None:
             raise UsageError(f"corpus {corpus} names no table of sources; leave --corpus out to search all of the key")
-    return [line for key in keys for line in _lines(key, locate(place, _checked(key), name))]
+    return [line for key in keys for line in _lines(key, _found(place, _checked(key), name))]
+
+
+def _found(place: Path, key: str, name: str | None) -> list[Located]:
+    found = locate(place, key, name)
+    return found or (locate(place, key) if name is not None else found)
 
 
 def _checked(key: str) -> str:

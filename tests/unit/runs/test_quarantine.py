@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from hemometric.corpus import load_or_create_key, open_corpus
-from hemometric.corpus.source_table import folder_of
+from hemometric.corpus.source_table import folder_of, keep_sources
 from hemometric.corpus.units import stage_unit
 from hemometric.errors import DataRejectedError, PrivacyError, UsageError
 from hemometric.runs import ingest
 from hemometric.runs.quarantine import list_quarantine, locate_sources
-from hemometric.vendors import find
+from hemometric.vendors import Source, find
 
 
 @pytest.fixture
@@ -96,6 +96,22 @@ def test_keys_of_an_ingest_that_was_killed_or_refused_resolve(run: Any, monkeypa
     assert "not finished" in listed[0]
     located = locate_sources(keys_of(listed), corpus=run.out, key_file=run.key)
     assert {Path(text.split("\t")[1]) for text in located} == broken_files(run)
+
+
+def test_what_the_table_of_a_corpus_lacks_is_searched_in_the_others(run: Any, tmp_path: Path) -> None:
+    """A merged corpus that is added to gets its own table, and the recordings it was merged of stay in theirs."""
+    ingest.run(run)
+    keys = keys_of(list_quarantine(run.out, keys=True))
+    shutil.copytree(run.out, tmp_path / "merged", ignore=shutil.ignore_patterns(".sources"))
+    added = [Source(path=tmp_path / "later.hea", item="", format="wfdb", key="later")]
+    key = load_or_create_key(run.key)
+    keep_sources(key, tmp_path / "merged", run.sources, added)
+    located = locate_sources(keys, corpus=tmp_path / "merged", key_file=run.key)
+    assert {Path(text.split("\t")[1]) for text in located} == broken_files(run)
+    (found,) = locate_sources([key.recording_id("later")], corpus=tmp_path / "merged", key_file=run.key)
+    assert Path(found.split("\t")[1]) == tmp_path / "later.hea"
+    with pytest.raises(UsageError, match="no source"):
+        locate_sources(["0" * 32], corpus=tmp_path / "merged", key_file=run.key)
 
 
 def test_a_moved_archive_is_followed(run: Any, tmp_path: Path) -> None:
