@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 import warnings
 from collections import Counter
@@ -11,6 +12,8 @@ from pathlib import Path
 from hemometric.ecg import Recording, Rejected
 from hemometric.errors import UsageError
 from hemometric.vendors.registry import find, read_all
+
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
 def read_recordings(path: str | os.PathLike[str]) -> list[Recording]:
@@ -31,14 +34,14 @@ def read_recordings(path: str | os.PathLike[str]) -> list[Recording]:
     Raises
     ------
     UsageError
-        The path does not exist or holds no ECG, the file is damaged, or every file of the folder is.
+        The path does not exist, holds no ECG or is an address; the file is damaged, or every file of the folder is.
 
     Examples
     --------
     >>> import hemometric
     >>> recordings = hemometric.read("archive/")  # doctest: +SKIP
     """
-    path = Path(path)
+    path = _checked(path)
     with tempfile.TemporaryDirectory() as depot:
         found = list(read_all(list(find([path], depot=Path(depot)))))
     recordings = [one for one in found if isinstance(one, Recording)]
@@ -52,3 +55,11 @@ def read_recordings(path: str | os.PathLike[str]) -> list[Recording]:
     if refused:
         warnings.warn(f"{len(refused)} of {len(found)} ECGs in {path} were left out: {listed}", stacklevel=2)
     return recordings
+
+
+def _checked(path: str | os.PathLike[str]) -> Path:
+    """Refuse an address, and do not repeat it: it may hold a password. A `Path` has one slash less than an address."""
+    place = Path(path)
+    if _ADDRESS.match(os.fspath(path)) and not place.exists():
+        raise UsageError("an address was given, and only files and folders are read here; `hemometric ingest` reads it")
+    return place

@@ -61,3 +61,11 @@ def test_what_cannot_be_read_at_all_is_one_sentence(archive, tmp_path):
         hemometric.read(tmp_path / "nowhere")
     with pytest.raises(UsageError, match="is no ECG file that can be read"):
         hemometric.read(archive / "notes.txt")
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+@pytest.mark.parametrize("address", ["http://user:pw@h/x", "s3://user:pw@bucket/x.hea", "HTTPS://user:pw@h"])
+def test_an_address_is_refused_and_not_repeated(kind, address):
+    with pytest.raises(UsageError, match="an address was given") as told:
+        hemometric.read(kind(address))
+    assert not any(part in str(told.value) for part in ("user", "pw@", "bucket"))
