@@ -75,7 +75,7 @@ def ingest(
     out: Annotated[Path | None, typer.Option(help="Folder of the corpus.")] = None,
     table: Annotated[Path | None, typer.Option(help="CSV or Parquet of labels; PTB-XL's is found by itself.")] = None,
     key: Annotated[
-        Path | None, typer.Option(help="Key file of the pseudonyms; made, and its place said, where none is.")
+        Path | None, typer.Option(help="Key file of the pseudonyms; made in your config folder when none is given.")
     ] = None,
     config: ConfigFile = None,
     retry_quarantine: Annotated[

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import types
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from hemometric.errors import UsageError
 
 C = TypeVar("C", bound=Config)
 _SHOWN_LENGTH = 80
+_QUOTED = re.compile(r"'([^']*)'")
 SECRET = "may_be_secret"  # noqa: S105 - a name, and no password
 """Type of an error whose value may be a secret, and is not shown."""
 
@@ -127,6 +129,9 @@ def _sentence(model: type[BaseModel], error: Any, source: str, lines: Lines, ove
     value = error["input"]
     is_shown = kind != SECRET and isinstance(value, (str, int, float, bool, type(None)))
     shown = f", found {_short(value)}" if is_shown else ""
+    if kind == "literal_error" and isinstance(value, str):
+        close = _closest(value, _QUOTED.findall(error["ctx"]["expected"]))
+        shown += f"; did you mean {close!r}?" if close else ""
     return f"{where}: field {field!r}: {message[:1].lower()}{message[1:]}{shown}"
 
 
@@ -182,8 +187,14 @@ def _is_tagged(model: type[BaseModel], tag: Any) -> bool:
     return "kind" in model.model_fields and tag in get_args(model.model_fields["kind"].annotation)
 
 
+def _closest(word: str, known: Sequence[str]) -> str:
+    """Give the word that was meant: the same in other capitals, or else a similar one; empty where there is none."""
+    alike = [one for one in known if one.casefold() == word.casefold()]
+    return next(iter(alike or difflib.get_close_matches(word, known, n=1, cutoff=0.6)), "")
+
+
 def _did_you_mean(word: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    close = _closest(word, known)
     if close:
-        return f"; did you mean {close[0]!r}?"
+        return f"; did you mean {close!r}?"
     return f"; known: {', '.join(sorted(known))}" if known else ""

@@ -14,6 +14,7 @@ from hemometric import __version__
 from hemometric.cli import app, guarded
 from hemometric.cli.commands import JOBS, decode_job, launch
 from hemometric.config import fingerprint
+from hemometric.corpus import load_or_create_key
 from hemometric.errors import HemometricError, UsageError
 from hemometric.runs import catalogue
 
@@ -44,6 +45,16 @@ def test_the_commands_are_those_of_the_design() -> None:
     others |= {("compact",), ("merge",), ("export",)}
     assert set(COMMANDS) == {(job,) for job in JOBS} | others | privacy | {("config", "show"), ("version",)}
     assert set(JOBS) == set(catalogue.JOBS) - {"synthesise"}
+
+
+def test_a_key_is_made_where_the_help_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (option,) = (option for option in COMMANDS[("ingest",)].params if option.name == "key")
+    assert option.help == "Key file of the pseudonyms; made in your config folder when none is given."
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    with pytest.raises(UsageError, match="does not exist"):
+        load_or_create_key(tmp_path / "other.key")
+    assert not list(tmp_path.iterdir())
+    assert load_or_create_key(None).path == tmp_path / "config" / "hemometric" / "pseudonym.key"
 
 
 @pytest.mark.parametrize("path", sorted(COMMANDS), ids=" ".join)

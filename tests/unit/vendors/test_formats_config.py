@@ -30,6 +30,14 @@ def test_the_default_is_what_needs_no_config() -> None:
     assert [vendor.name for vendor in built] == [vendor.name for vendor in VENDORS]
 
 
+@pytest.mark.parametrize(("unit", "meant"), [("uv", "uV"), ("MV", "mV"), ("v", "V"), ("furlong", "")])
+def test_a_unit_in_other_capitals_is_proposed(unit: str, meant: str) -> None:
+    with pytest.raises(UsageError) as told:
+        decode(IngestConfig, EVERYTHING, [f"formats.csv.unit={unit}"])
+    sentence = f"override: field 'formats.csv.unit': input should be 'mV', 'uV', 'nV' or 'V', found {unit!r}"
+    assert str(told.value) == sentence + (f"; did you mean {meant!r}?" if meant else "")
+
+
 def test_every_field_adds_its_readers() -> None:
     formats = decode(IngestConfig, EVERYTHING).formats
     names = [vendor.name for vendor in formats.build()]
