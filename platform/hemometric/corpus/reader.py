@@ -101,7 +101,7 @@ class Corpus:
     def shard_table(self, shard: ShardEntry, columns: Sequence[str]) -> pa.Table:
         """Read columns of one shard; see `table`."""
         with self._open(shard) as file:
-            return file.read(columns=list(columns))
+            return _valid(file.read(columns=list(columns)))
 
     def recordings(self, splits: Sequence[str] | None = None) -> Iterator[tuple[dict[str, Any], Recording]]:
         """Read rows (without signal) and recordings, one row group in memory at a time.
@@ -153,7 +153,7 @@ class Corpus:
             The file is missing or damaged.
         """
         with self._open(self.manifest.quarantine, QUARANTINE_SCHEMA) as file:
-            return file.read()
+            return _valid(file.read())
 
     def links(self) -> pa.Table:
         """Read which patients go under another's name: patient, known_as.
@@ -164,7 +164,7 @@ class Corpus:
             The file is missing or damaged.
         """
         with self._open(self.manifest.links, LINKS_SCHEMA) as file:
-            return file.read()
+            return _valid(file.read())
 
     def _group(self, table: pa.Table, shard: ShardEntry) -> Iterator[tuple[dict[str, Any], Recording]]:
         source = str(self.path / shard.path)
@@ -205,10 +205,16 @@ def open_parquet(folder: Path, entry: FileEntry, schema: pa.Schema) -> Iterator[
             yield file
     except PermissionError as error:
         raise unreadable(path, error) from None
-    except (OSError, pa.ArrowException) as error:
-        raise IntegrityError(
-            f"{path} is damaged ({_first_line(error)}); restore it, or make the corpus again"
-        ) from None
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+        # Parquet promises UTF-8, and nobody has looked before a text becomes Python's.
+        why = "text is not UTF-8" if isinstance(error, UnicodeDecodeError) else _first_line(error)
+        raise IntegrityError(f"{path} is damaged ({why}); restore it, or make the corpus again") from None
+
+
+def _valid(table: pa.Table) -> pa.Table:
+    """Look at what Parquet only promises, such as UTF-8, before it leaves the file's block; ArrowInvalid otherwise."""
+    table.validate(full=True)
+    return table
 
 
 def checked_splits(splits: Sequence[str] | None) -> tuple[str, ...]:

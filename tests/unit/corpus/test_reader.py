@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from hemometric.corpus import Corpus, open_corpus, reader, verify
+from hemometric.corpus.schema import LINKS_SCHEMA, QUARANTINE_SCHEMA
 from hemometric.errors import IntegrityError, UsageError
 
 
@@ -259,3 +260,30 @@ def test_a_signal_of_another_length_than_its_row_says(corpus_path: Path, replace
     replace_shard(corpus_path, 0, table.set_column(position, table.schema.field("num_samples"), longer))
     with pytest.raises(IntegrityError, match="does not hold 12 x"):
         list(open_corpus(corpus_path).recordings())
+
+
+BAD_TEXT = pa.array([b"\xff\xfe"]).view(pa.string())
+
+
+@pytest.mark.parametrize("name", ["links", "quarantine"])
+def test_text_that_is_not_utf_8_is_damage(corpus_path: Path, rewrite_manifest, name: str) -> None:
+    path = corpus_path / getattr(open_corpus(corpus_path).manifest, name).path
+    schema = {"links": LINKS_SCHEMA, "quarantine": QUARANTINE_SCHEMA}[name]
+    pq.write_table(pa.table([BAD_TEXT] * len(schema), schema=schema), path)
+
+    def change(content: dict[str, Any]) -> None:
+        content[name] |= {"num_bytes": path.stat().st_size, "num_rows": 1}
+
+    rewrite_manifest(corpus_path, change)
+    with pytest.raises(IntegrityError, match="is damaged"):
+        getattr(open_corpus(corpus_path), name)()
+
+
+def test_text_of_a_shard_that_is_not_utf_8_is_damage(corpus_path: Path, replace_shard) -> None:
+    table = pq.read_table(corpus_path / open_corpus(corpus_path).manifest.shards[0].path)
+    place = table.column_names.index("site")
+    sites = pa.concat_arrays([BAD_TEXT, pa.array(table["site"].to_pylist()[1:], pa.string())])
+    replace_shard(corpus_path, 0, table.set_column(place, table.schema.field("site"), sites))
+    for read in (lambda corpus: corpus.table(columns=["site"]), lambda corpus: list(corpus.recordings())):
+        with pytest.raises(IntegrityError, match="is damaged"):
+            read(open_corpus(corpus_path))

@@ -137,7 +137,7 @@ def _columns(corpus: Corpus, entry: FileEntry, schema: pa.Schema) -> list[str]:
     try:
         with pq.ParquetFile(path) as file:
             found, metadata = file.schema_arrow, file.metadata.metadata or {}
-    except (OSError, pa.ArrowException):
+    except (OSError, pa.ArrowException, UnicodeDecodeError):
         raise IntegrityError(f"{path} is missing or damaged; restore it, or make the corpus again") from None
     problems = []
     extra = sorted(set(found.names) - set(schema.names))
