@@ -43,8 +43,8 @@ from hemometric.waveform import prepare
 NUM_ECGS = 5_400_000
 NUM_QUERIES = 200
 NUMS = (50, 100, 200, 500, 1000)
-REAL = ("ptbxl", "ptbxl-extra", "cinc2021", "code15-chagas", "awkward", "ecgiddb")
-"""Every folder with WFDB files; what is not a 12-lead ECG of some seconds is refused by the ingest."""
+REAL = ("ptbxl", "ptbxl-extra", "cinc2021", "code15-chagas", "awkward", "ecgiddb", "vendor")
+"""Every folder with ECG files; what is not a 12-lead ECG of some seconds, or is there twice, the ingest leaves out."""
 LOOKS: dict[str, dict[str, Any]] = {
     "beats": {"preparation": {"rate_hz": 250}, "compared": {"kind": "median_beat"}},
     "records": {"compared": {"kind": "whole", "gain": "record"}},
