@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,20 +24,35 @@ CONTENT_DIGITS = 32
 _CHUNK = 1 << 20
 
 
+CHANGED = "0" * CONTENT_DIGITS
+"""Stands for the hash of a source that changed while it was read; no hash equals it, so the source is read again."""
+
+_OTHER = "/"  # no name of a file begins with it
+_File = tuple[str, int, int]
+"""A suffix as in `Stamp.suffixes`, bytes, and the time of the last change, ns."""
+
+_Folder = dict[str, dict[str, tuple[int, int]]]
+"""From stem and suffix to bytes and time."""
+
+
 class Stamp(NamedTuple):
-    """The files of one source: the one that it names or, of a record of several, those of its folder with its stem.
+    """The files of one source: the one that it names or, of a record of several, all of these.
+
+    They are those of its folder with its stem; where no samples are among them, those that its header names too.
 
     Attributes
     ----------
-    num_bytes, changed_ns : int
-        Of all of them together, and of the latest change; where they have no times, a number that follows from what
-        their place says of them instead.
+    num_bytes : int
+        Of all of them together.
+    state : int
+        Hash of the suffix, the size and the time of each; where they have no times, of what their place says of them
+        instead. Any change of any file makes another one.
     suffixes : tuple of str
-        What follows the name that the files share, sorted.
+        What follows the name that the files share, sorted; of a file of another name, ``/`` and that name.
     """
 
     num_bytes: int = 0
-    changed_ns: int = 0
+    state: int = 0
     suffixes: tuple[str, ...] = ()
 
 
@@ -49,63 +64,121 @@ def stamp_all(sources: Sequence[Source], vendors: Sequence[Vendor]) -> list[Stam
     UsageError
         A folder of a source may not be listed.
     """
-    folders: dict[Path, dict[str, Stamp]] = {}
+    folders: dict[Path, _Folder] = {}
     last: tuple[Path | None, Stamp] = (None, Stamp())
     stamps = []
     for source in sources:
         if source.place:
             stamps.append(_stamp_pieces(source, vendors))
             continue
-        if not vendor_of(source.format, vendors).by_stem:
+        vendor = vendor_of(source.format, vendors)
+        if not vendor.by_stem:
             if source.path != last[0]:
-                last = (source.path, _stamp_file(source.path))
+                last = (source.path, _look(source.path, [""]))
             stamps.append(last[1])
             continue
         folder = source.path.parent
         if folder not in folders:
-            folders[folder] = _stamp_folder(folder)
-        stamps.append(folders[folder].get(stem_of(source.path.name), Stamp()))
+            folders[folder] = _list_folder(folder)
+        stamps.append(_stamp_record(source.path, vendor, folders[folder]))
     return stamps
+
+
+def is_unchanged(source: Source, here: Source, stamp: Stamp) -> bool:
+    """Whether the files of a source are still those that were stamped; looks at these only, and lists no folder.
+
+    What lies in a place is copied before its bytes are hashed and read, and the copy does not change. Where copying
+    failed, as in a place that is being written, nobody knows its bytes.
+
+    Parameters
+    ----------
+    here : Source
+        The same as `places.local` gave it.
+    """
+    if source.place:
+        return here.refusal == source.refusal
+    return _look(source.path, stamp.suffixes) == stamp
 
 
 def _stamp_pieces(source: Source, vendors: Sequence[Vendor]) -> Stamp:
     """Look at what its place said of each file when it was listed; of one that is refused nothing is read."""
     num_bytes = sum(max(0, piece.num_bytes) for piece in source.files)
-    versions = json.dumps([[piece.name, piece.num_bytes, piece.version] for piece in source.files])
-    changed = int.from_bytes(hashlib.sha256(versions.encode("utf-8", "backslashreplace")).digest()[:7], "big")
+    # Also where each begins: one that was refused while its archive was written anew is then tried again.
+    state = _hash_of(source.files)
     if source.refusal is not None:
-        return Stamp(num_bytes, changed)
+        return Stamp(num_bytes, state)
     if not vendor_of(source.format, vendors).by_stem:
-        return Stamp(num_bytes, changed, ("",))
-    names = [piece.name.rpartition("/")[2] for piece in source.files]
+        return Stamp(num_bytes, state, ("",))
     stem = stem_of(source.path.name)
-    return Stamp(num_bytes, changed, tuple(sorted(name[len(stem) :] for name in names if stem_of(name) == stem)))
+    names = [piece.name.rpartition("/")[2] for piece in source.files]
+    return Stamp(num_bytes, state, tuple(sorted(_suffix(name, stem) for name in names)))
 
 
-def _stamp_file(path: Path) -> Stamp:
-    try:
-        status = path.stat()
-    except OSError:
+def _stamp_record(path: Path, vendor: Vendor, folder: _Folder) -> Stamp:
+    """Look into the header only where no samples share its stem: in ordinary archives that costs nothing."""
+    stem = stem_of(path.name)
+    files = dict(folder.get(stem, {}))
+    if vendor.companions is not None and not any(suffix.casefold().endswith(vendor.whole_with) for suffix in files):
+        for name in (companion.name for companion in vendor.companions(path)):
+            known = folder.get(stem_of(name), {}).get(name[len(stem_of(name)) :])
+            if known is not None:
+                files[_suffix(name, stem)] = known
+    return _stamp_of((suffix, *known) for suffix, known in files.items())
+
+
+def _stamp_of(files: Iterable[_File]) -> Stamp:
+    files = sorted(files)
+    if not files:
         return Stamp()
-    return Stamp(status.st_size, status.st_mtime_ns, ("",))
+    return Stamp(sum(size for _, size, _ in files), _hash_of(files), tuple(suffix for suffix, *_ in files))
 
 
-def _stamp_folder(folder: Path) -> dict[str, Stamp]:
-    stems: dict[str, Stamp] = {}
+def _hash_of(versions: object) -> int:
+    text = json.dumps(versions).encode("utf-8", "backslashreplace")
+    return int.from_bytes(hashlib.sha256(text).digest()[:7], "big")
+
+
+def _suffix(name: str, stem: str) -> str:
+    return sys.intern(name[len(stem) :] if stem_of(name) == stem else f"{_OTHER}{name}")
+
+
+def _path(path: Path, suffix: str, *, is_alone: bool) -> Path:
+    """Find a file of a source by its suffix."""
+    if suffix.startswith(_OTHER):
+        return path.with_name(suffix.removeprefix(_OTHER))
+    return path if is_alone else path.with_name(stem_of(path.name) + suffix)
+
+
+def _paths(path: Path, suffixes: Sequence[str]) -> Iterator[tuple[str, Path]]:
+    is_alone = tuple(suffixes) == ("",)
+    return ((suffix, _path(path, suffix, is_alone=is_alone)) for suffix in suffixes)
+
+
+def _look(path: Path, suffixes: Sequence[str]) -> Stamp:
+    files = []
+    for suffix, file in _paths(path, suffixes):
+        try:
+            status = file.stat()
+        except FileNotFoundError:
+            continue
+        except OSError:  # see `_status_of`
+            try:
+                status = file.lstat()
+            except OSError:
+                continue
+        files.append((suffix, status.st_size, status.st_mtime_ns))
+    return _stamp_of(files)
+
+
+def _list_folder(folder: Path) -> _Folder:
+    stems: _Folder = {}
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
                 status = _status_of(entry)
-                if status is None:
-                    continue
-                stem = stem_of(entry.name)
-                known = stems.get(stem, Stamp())
-                suffix = sys.intern(entry.name[len(stem) :])
-                stems[stem] = Stamp(
-                    known.num_bytes + status.st_size,
-                    max(known.changed_ns, status.st_mtime_ns),
-                    tuple(sorted((*known.suffixes, suffix))),
-                )
+                if status is not None:
+                    stem = stem_of(entry.name)
+                    stems.setdefault(stem, {})[_suffix(entry.name, stem)] = (status.st_size, status.st_mtime_ns)
     except OSError as error:
         # Its name is left out: a folder inside of a source may be named after a patient.
         raise UsageError(f"a folder of the sources cannot be listed: {error.strerror}; allow reading it") from None
@@ -154,11 +227,10 @@ def facts_of(metadata: Mapping[str, Any], measurements: str, key: Key) -> str:
 
 def _digest(path: Path, suffixes: Sequence[str]) -> bytes:
     digest = hashlib.sha256()
-    name = path.name if tuple(suffixes) == ("",) else stem_of(path.name)
-    for suffix in suffixes:
+    for suffix, file_path in _paths(path, suffixes):
         content = hashlib.sha256()
         try:
-            with open_ordinary(path.with_name(name + suffix)) as file:
+            with open_ordinary(file_path) as file:
                 while chunk := file.read(_CHUNK):
                     content.update(chunk)
         except OSError:

@@ -128,7 +128,7 @@ def units_of(surveyed: Survey, places: Sequence[int]) -> Iterator[Unit]:
         yield Unit(
             name=unit_name(chosen, stamps[start:stop], essence, key),
             sources=chosen,
-            suffixes=tuple(stamp.suffixes for stamp in stamps[start:stop]),
+            stamps=tuple(stamps[start:stop]),
             metadata=table.take(rows),
             matched=tuple((rows >= 0).tolist()),
         )

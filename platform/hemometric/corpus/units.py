@@ -27,7 +27,7 @@ from hemometric.corpus.pseudonyms import Key
 from hemometric.corpus.schema import row_of, staged_schema
 from hemometric.corpus.sketch import sketch
 from hemometric.corpus.split import HashSplit
-from hemometric.corpus.stamps import Stamp, contents_of, facts_of
+from hemometric.corpus.stamps import CHANGED, Stamp, contents_of, facts_of, is_unchanged
 from hemometric.corpus.typed_columns import ABSENT
 from hemometric.ecg import Recording, Rejected
 from hemometric.errors import IntegrityError
@@ -73,8 +73,8 @@ class Unit:
     ----------
     name : str
         ``unit-<hash>`` of the sources' keys, sizes and times, the table and the config: other inputs, other name.
-    suffixes : tuple of tuple of str
-        Of each source's files; see `stamps.Stamp`.
+    stamps : tuple of Stamp
+        Of each source's files, as they were when the sources were surveyed.
     metadata : pyarrow.Table
         One row for each source, null where the table has none.
     matched : tuple of bool
@@ -83,7 +83,7 @@ class Unit:
 
     name: str
     sources: tuple[Source, ...]
-    suffixes: tuple[tuple[str, ...], ...]
+    stamps: tuple[Stamp, ...]
     metadata: pa.Table
     matched: tuple[bool, ...]
 
@@ -119,7 +119,11 @@ class ReadUnit:
 
 
 def read_unit(context: IngestContext, unit: Unit) -> ReadUnit:
-    """Read, check and name each source of a unit."""
+    """Read, check and name each source of a unit.
+
+    All bytes are hashed before any is read, and the files looked at again afterwards: of a source that changed in
+    between nobody can say which bytes were read, so its hash is `CHANGED`.
+    """
     rows: list[dict[str, Any]] = []
     rejected: list[tuple[str, ...]] = []
     nulled: Counter[str] = Counter()
@@ -127,9 +131,11 @@ def read_unit(context: IngestContext, unit: Unit) -> ReadUnit:
     pairing = None if context.measured is None else Pairing(context.measured)
     paired: Counts = {} if pairing is None else {name: dict.fromkeys(OUTCOMES, 0) for name in pairing.names}
     with local(unit.sources) as sources:
+        contents = list(contents_of(sources, [stamp.suffixes for stamp in unit.stamps], context.key))
         found = read_guarded(sources, context.config.formats, context.config.guard)
-        contents = contents_of(sources, unit.suffixes, context.key)
-        for source, metadata, one, content in zip(sources, unit.metadata.to_pylist(), found, contents, strict=True):
+        for place, (source, metadata, one) in enumerate(zip(sources, unit.metadata.to_pylist(), found, strict=True)):
+            is_known = is_unchanged(unit.sources[place], source, unit.stamps[place])
+            content = contents[place] if is_known else CHANGED
             facts = facts_of(metadata, measurements, context.key)
             row = one if isinstance(one, Rejected) else _row(context, source, one, metadata)
             if isinstance(row, Rejected):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,24 +44,8 @@ def files_of(root: Path, vendors: Sequence[Vendor]) -> Iterator[tuple[Path, Vend
     """
     for folder, names in _folders(root):
         found = {path: _vendor(path, vendors) for path in (folder / name for name in names)}
-        parts = parts_of({path: vendor.parts(path) for path, vendor in found.items() if vendor and vendor.parts})
+        parts = {part for path, vendor in found.items() if vendor and vendor.parts for part in vendor.parts(path)}
         yield from ((path, None if path in parts else vendor) for path, vendor in found.items())
-
-
-def parts_of(named: Mapping[Path, Sequence[Path]]) -> set[Path]:
-    """Choose the records that are counted with another one; each is below a record that no other refers to.
-
-    Records that refer to themselves or to each other in a circle are below nothing: they stay, each to be counted.
-    """
-    below = {part for path, parts in named.items() for part in parts if part != path}
-    waiting = [path for path in named if path not in below]
-    found: set[Path] = set()
-    while waiting:
-        path = waiting.pop()
-        new = [part for part in named.get(path, ()) if part != path and part not in found]
-        found.update(new)
-        waiting.extend(new)
-    return found
 
 
 def records_of_file(path: Path, name: str, vendor: Vendor | None) -> Iterator[Found]:

@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from hemometric.vendors.archive_members import Member
 from hemometric.vendors.depot import Depot
-from hemometric.vendors.folders import Found, by_suffix, choose, header_vendor, parts_of, record_name
+from hemometric.vendors.folders import Found, by_suffix, choose, header_vendor, record_name
 from hemometric.vendors.places import Place, base_name
 from hemometric.vendors.source import HEAD_BYTES, MAX_FILE_BYTES, Piece, Refusal, Vendor, location_of, stem_of
 
@@ -107,8 +107,7 @@ class _Folder:
 
     def records(self) -> Iterator[Found]:
         """Yield the records of this folder, its refused files and those that are no records."""
-        named = {Path(name): [Path(part) for part in parts] for name, parts in self._below.items()}
-        parts = {str(path) for path in parts_of(named)}
+        parts = {part for below in self._below.values() for part in below}
         taken: set[str] = set()
         for name, vendor in self._vendors.items():
             if name not in parts:
@@ -157,8 +156,9 @@ class _Folder:
             used.add(header)
             named = self._beside.get(header)
             near = self._of_stem(header) if named is None else named
-            used.update(one for one in near if one in self._files)
-            waiting.extend(one for one in self._below.get(header, ()) if one in self._files and one not in used)
+            new = [one for one in near if one in self._files and one not in used]
+            used.update(new)
+            waiting.extend(one for one in new if one in self._vendors and self._vendors[one].by_stem)
         return used
 
     def _of_stem(self, name: str) -> list[str]:
@@ -176,9 +176,25 @@ class _Folder:
                     continue
                 path = self._scratch / written
                 path.write_bytes(head)
-                self._below[name] = _names(vendor.parts(path) if vendor.parts else ())
                 self._beside[name] = _names(vendor.companions(path) if vendor.companions else ())
-                path.unlink()
+                self._below[name] = self._parts(name, path)
+                for one in self._scratch.iterdir():
+                    one.unlink()
+
+    def _parts(self, name: str, path: Path) -> tuple[str, ...]:
+        """Name the parts of a record, of which all other headers that it names must be seen; signal files are empty."""
+        vendor = self._vendors[name]
+        headers = [one for one in self._beside[name] if one != name and self._vendors.get(one) == vendor]
+        if vendor.parts is None or not headers:
+            return ()
+        for batch in _batches(headers):
+            heads = self._place.heads([self._files[one].piece for one in batch], _MAX_HEADER_BYTES)
+            for one, head in zip(batch, heads, strict=True):
+                path.with_name(one).write_bytes(head)
+        for companion in vendor.companions(path) if vendor.companions else ():
+            if companion.name in self._files and self._files[companion.name].refusal is None:
+                companion.touch()
+        return _names(vendor.parts(path))
 
     def _is_looked_into(self, name: str, vendor: Vendor) -> bool:
         if vendor.parts is None and vendor.companions is None:

@@ -140,9 +140,10 @@ class Vendor:
     items : ListItems or None
         Where a file may hold several ECGs.
     parts : callable or None
-        ``parts(path)``: files that this record refers to as parts of itself and that are no records of their own.
+        ``parts(path)``: files that this record refers to as parts of itself and that are no records of their own. None
+        where it cannot be read as one: a bad record must not hide good ones.
     companions : callable or None
-        ``companions(path)``: further files of its folder, beside its parts, that it refers to.
+        ``companions(path)``: all further files of its folder that it refers to, whether there or not.
     by_stem : bool
         Whether a record is several files of one stem, which is then its name; else a file is named with its suffix.
     whole_with : tuple of str

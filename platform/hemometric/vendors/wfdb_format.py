@@ -15,7 +15,7 @@ from hemometric.vendors.demographics import age_from_text, sex_from_text
 from hemometric.vendors.source import ReadError, Vendor, one_ecg, read_bounded
 from hemometric.vendors.traces import Lead, to_lead
 from hemometric.vendors.wfdb_header import MAX_HEADER_BYTES, Header, parse_header
-from hemometric.vendors.wfdb_segments import read_segments, segment_path
+from hemometric.vendors.wfdb_segments import claimed_segments, read_segments, segment_paths
 from hemometric.vendors.wfdb_signals import read_signals, signal_files
 
 
@@ -27,21 +27,30 @@ def _sniff(path: Path, head: bytes) -> bool:
 
 
 def _parts(path: Path) -> tuple[Path, ...]:
-    """Headers of the segments, if the record has segments."""
-    try:
-        header = parse_header(read_bounded(path, MAX_HEADER_BYTES + 1))
-    except (OSError, ReadError):
-        return ()
-    return tuple(segment_path(path, segment) for segment in header.segments)
+    """Headers of the segments, if the record has segments and can, by all headers, be read as one."""
+    header = _header(path)
+    return () if header is None or header.num_segments is None else claimed_segments(path, header)
 
 
 def _companions(path: Path) -> tuple[Path, ...]:
-    """Signal files; most share the stem of the header, and may have any name."""
-    try:
-        header = parse_header(read_bounded(path, MAX_HEADER_BYTES + 1))
-    except (OSError, ReadError):
+    """Signal files; most share the stem of the header, and may have any name. Headers of segments, and their files."""
+    header = _header(path)
+    if header is None:
         return ()
-    return tuple(path.with_name(name) for name in signal_files(header))
+    named = [path.with_name(name) for name in signal_files(header)]
+    for segment in segment_paths(path, header):
+        own = _header(segment)
+        named.append(segment)
+        named += [path.with_name(name) for name in signal_files(own)] if own else []
+    return tuple(dict.fromkeys(named))
+
+
+def _header(path: Path) -> Header | None:
+    """Parse a header; None where it cannot be."""
+    try:
+        return parse_header(read_bounded(path, MAX_HEADER_BYTES + 1))
+    except (OSError, ReadError):
+        return None
 
 
 def _read(path: Path, key: str) -> Recording:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from hemometric.vendors.source import MAX_VALUES, ReadError, read_bounded
 from hemometric.vendors.traces import Lead, Trace, join
 from hemometric.vendors.wfdb_header import MAX_HEADER_BYTES, NULL, Header, Segment, parse_header
-from hemometric.vendors.wfdb_signals import Signals, leads_of, read_signals
+from hemometric.vendors.wfdb_signals import Signals, leads_of, read_signals, signal_files
 
 MAX_SEGMENTS = 4096
 
@@ -17,6 +17,24 @@ MAX_SEGMENTS = 4096
 def segment_path(path: Path, segment: Segment) -> Path:
     """Name the header of a segment, beside the record's own."""
     return path.with_name(f"{segment.name}{path.suffix}")
+
+
+def segment_paths(path: Path, header: Header) -> tuple[Path, ...]:
+    """Name the headers of all segments, each once."""
+    named = (segment_path(path, segment) for segment in header.segments[:MAX_SEGMENTS] if segment.name != NULL)
+    return tuple(dict.fromkeys(named))
+
+
+def claimed_segments(path: Path, header: Header) -> tuple[Path, ...]:
+    """Name the headers of the segments if the record can be read as one; none else, so that it hides no good ECG.
+
+    All headers are read, and the signal files must be there; no sample is decoded.
+    """
+    try:
+        _check_headers(path, header)
+    except (OSError, ReadError):
+        return ()
+    return segment_paths(path, header)
 
 
 def read_segments(path: Path, header: Header) -> tuple[float, dict[str, Lead]]:
@@ -57,8 +75,7 @@ def read_segments(path: Path, header: Header) -> tuple[float, dict[str, Lead]]:
         if layout is None:
             layout = list(signals.traces)
             pieces = {lead: [] for lead in layout}
-        if not signals.traces.keys() <= set(layout) or (not is_variable and signals.traces.keys() != set(layout)):
-            raise ReadError("unreadable", "a segment does not have the leads that its record announces")
+        _check_leads(signals.traces, set(layout), is_variable=is_variable)
         for lead, trace in signals.traces.items():
             pieces[lead].append((start * per_frame, trace))
     leads = {lead: join(traces, num_frames * per_frame) for lead, traces in pieces.items() if traces}
@@ -75,6 +92,31 @@ def _header(path: Path, segment: Segment) -> Header:
     if header.num_segments is not None:
         raise ReadError("unsupported", "a segment consists of segments itself")
     return header
+
+
+def _check_headers(path: Path, header: Header) -> None:
+    """Refuse, by its headers only, what `read_segments` would refuse."""
+    segments = _complete(header)
+    is_variable = segments[0].num_frames == 0 and segments[0].name != NULL
+    layout = set(leads_of(_header(path, segments[0]))) if is_variable else None
+    segments = segments[1:] if is_variable else segments
+    _num_frames(header, segments)
+    for segment in dict.fromkeys(segments):  # the same one may come often
+        if segment.name == NULL:
+            continue
+        own = _header_of(path, header, segment)
+        leads = leads_of(own)
+        files = {own.signals[index].file for index in leads.values()}
+        if not files <= set(signal_files(own)) or not all(path.with_name(name).is_file() for name in files):
+            raise ReadError("missing_file", "a file that the header names is not in its folder")
+        if leads:
+            layout = set(leads) if layout is None else layout
+            _check_leads(leads, layout, is_variable=is_variable)
+
+
+def _check_leads(leads: Collection[str], layout: set[str], *, is_variable: bool) -> None:
+    if not layout.issuperset(leads) or (not is_variable and len(leads) != len(layout)):
+        raise ReadError("unreadable", "a segment does not have the leads that its record announces")
 
 
 def _complete(header: Header) -> tuple[Segment, ...]:
@@ -106,13 +148,19 @@ def _read(path: Path, header: Header, segments: tuple[Segment, ...], max_values:
     start = 0
     for segment in segments:
         if segment.name != NULL:
-            own = _header(path, segment)
-            if own.num_frames not in (None, segment.num_frames):
-                raise ReadError("unreadable", "the header of a segment gives another length than its record")
-            if own.rate_hz != header.rate_hz:
-                raise ReadError("mixed_rates", "a segment has another sampling rate than its record")
+            own = _header_of(path, header, segment)
             if leads_of(own):
                 signals = read_signals(path, replace(own, num_frames=segment.num_frames), max_values)
                 max_values -= signals.num_decoded
                 yield start, signals
         start += segment.num_frames
+
+
+def _header_of(path: Path, header: Header, segment: Segment) -> Header:
+    """Read the header of a segment that has samples, and compare it with what the record says."""
+    own = _header(path, segment)
+    if own.num_frames not in (None, segment.num_frames):
+        raise ReadError("unreadable", "the header of a segment gives another length than its record")
+    if own.rate_hz != header.rate_hz:
+        raise ReadError("mixed_rates", "a segment has another sampling rate than its record")
+    return own

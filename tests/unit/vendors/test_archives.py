@@ -110,6 +110,20 @@ def test_an_archive_holds_what_its_folder_holds(folder: Path, tmp_path: Path, pa
     assert all(f"archive{kind}/" in source.where for source in sources)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("damage", ["header", "gone"])
+def test_a_bad_record_of_segments_hides_none_of_them(
+    folder: Path, tmp_path: Path, pack: Pack, kind: str, damage: str
+) -> None:
+    long = folder / "0" / "long.hea"
+    text = long.read_text()
+    long.write_text(text.replace("long/2", "long/3") if damage == "header" else text.replace("_lr", "_gone", 1))
+    plain = reasons(list(find([folder])))
+    assert sorted(plain.values()) == sorted(["missing_file" if damage == "gone" else "truncated", *(["read"] * 5)])
+    sources = found(pack(folder, f"archive{kind}"), tmp_path)
+    assert sorted(reasons(sources).values()) == sorted(plain.values())
+
+
 @pytest.mark.parametrize("kind", [".zip", ".tar.gz"])
 def test_archives_in_a_folder_are_opened_unless_a_config_says_no(
     folder: Path, tmp_path: Path, pack: Pack, kind: str

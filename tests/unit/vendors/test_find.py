@@ -57,15 +57,51 @@ def test_keys_do_not_depend_on_the_way_to_the_folder(archive: Path, monkeypatch)
     assert keys(archive.parent / "link") == [key.replace("archive", "link") for key in keys(archive)]
 
 
-def test_segments_are_no_records_of_their_own(archive: Path) -> None:
-    (archive / "long.hea").write_text("long/3 1 500 1200\nlong_layout 0\nlong_1 600\n~ 100\nlong_2 600\n")
+def write_long(archive: Path) -> Path:
+    """A record of two segments, and an ordinary one whose name is much like theirs."""
+    (archive / "long.hea").write_text("long/4 1 500 1300\nlong_layout 0\nlong_1 600\n~ 100\nlong_2 600\n")
     for name in ("long_1", "long_2", "long_layout", "long_3"):
-        (archive / f"{name}.hea").write_text(HEADER)
-    assert [key for key in keys(archive) if "long" in key] == ["archive/long", "archive/long_3"]
-    (long, *_) = (source for source in find([archive]) if source.key == "archive/long")
-    result = read(long)
-    assert isinstance(result, Rejected)
-    assert (result.key, result.reason) == ("archive/long", "unreadable")
+        (archive / f"{name}.hea").write_text(HEADER.replace("1200", "600"))
+    (archive / "rec.dat").write_bytes(bytes(1200))
+    return archive / "long.hea"
+
+
+def long_keys(archive: Path) -> list[str]:
+    return [key.removeprefix("archive/") for key in keys(archive) if "long" in key]
+
+
+def test_segments_are_no_records_of_their_own(archive: Path) -> None:
+    long = write_long(archive)
+    assert long_keys(archive) == ["long", "long_3"]
+    (source,) = (source for source in find([archive]) if source.path == long)
+    result = read(source)
+    assert isinstance(result, Recording)
+    assert result.counts.shape == (1, 1300)
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("long", "long_2 600", "gone 600"),
+        ("long", "long/4", "long/5"),
+        ("long", "long/4 1 500 1300", "long/4 garbage"),
+        ("long", "500 1300", "500 1301"),
+        ("long", "500 1300", "250 1300"),
+        ("long_2", "rec 1", "rec one"),
+        ("long_2", "500 600", "500 599"),
+        ("long_2", "rec.dat", "gone.dat"),
+        ("long_2", " I\n", " V6\n"),
+        ("long_2", "rec 1 500 600", "rec/1 1 500 600"),
+    ],
+)
+def test_a_bad_record_of_segments_hides_none_of_them(archive: Path, name: str, old: str, new: str) -> None:
+    long = write_long(archive)
+    damaged = archive / f"{name}.hea"
+    damaged.write_text(damaged.read_text().replace(old, new))
+    assert long_keys(archive) == ["long", "long_1", "long_2", "long_3", "long_layout"]
+    results = {source.path: read(source) for source in find([archive])}
+    assert isinstance(results[long], Rejected)
+    assert isinstance(results[archive / "long_1.hea"], Recording)
 
 
 @pytest.mark.parametrize(
@@ -90,10 +126,10 @@ def test_records_that_refer_to_themselves_in_a_circle_are_counted(
         assert result.reason == "unsupported"
 
 
-def test_a_circle_below_a_record_is_part_of_it(archive: Path) -> None:
+def test_a_circle_below_a_record_is_counted_too(archive: Path) -> None:
     for name, part in (("top", "turn"), ("turn", "back"), ("back", "turn")):
         (archive / f"{name}.hea").write_text(f"{name}/1 1 500 1200\n{part} 600\n")
-    assert [key for key in keys(archive) if key.count("/") == 1] == ["archive/top"]
+    assert [key.split("/")[1] for key in keys(archive) if key.count("/") == 1] == ["back", "top", "turn"]
 
 
 def test_damaged_headers_are_found_so_that_they_are_counted(archive: Path) -> None:
