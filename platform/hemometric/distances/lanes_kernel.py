@@ -25,6 +25,8 @@ TILE = 64
 LAID = 1 << 19
 """Floats (2 MB) up to which whole signals stay laid out from task to task; longer ones are laid out tile by tile."""
 
+_BY_TILE, _WHOLE, _LAID = 0, 1, 2  # how `_sweep_matrix` finds signals laid out
+
 _INFINITY = np.float32(np.inf)
 
 
@@ -112,11 +114,11 @@ def _lay(shape: Any, target: Any, signals: Any, starts: Any, span: Any, num_samp
 
 
 @numba.njit(nogil=True, error_model="numpy")
-def _sweep_matrix(shape: Any, buffers: Any, others: Any, starts: Any, whole: Any, sizes: Any, stop: Any) -> Any:
+def _sweep_matrix(shape: Any, buffers: Any, others: Any, starts: Any, layout: Any, sizes: Any, stop: Any) -> Any:
     """Leave the last column of the matrix in `left`, tile by tile; False if told to stop.
 
-    `whole` says that signals are laid out already, from end to end; else each lane's begins in `others` where `starts`
-    says, and is laid out tile by tile.
+    Each lane's signal begins in `others` where `starts` says. It is laid out tile by tile (`layout` is `_BY_TILE`),
+    from end to end (`_WHOLE`), or is so already (`_LAID`). `_lay` is called in one place: each costs a second to compile.
 
     Invariant of the tile loop: `left[1 + i]` holds cell (i, tile_start - 1), `left[0]` the virtual cell above it, and
     `above` the last row done so far, infinite in columns that no row has reached. Rows from T on pad the last block;
@@ -133,9 +135,9 @@ def _sweep_matrix(shape: Any, buffers: Any, others: Any, starts: Any, whole: Any
         left[lane] = np.float32(0)
     for tile_start in range(0, num_samples, TILE):
         tile_end = min(tile_start + TILE, num_samples)
-        laid_from = 0 if whole else tile_start
-        if not whole:
-            _lay(shape, laid, others, starts, (tile_start, tile_end), num_samples)
+        laid_from = tile_start if layout == _BY_TILE else 0
+        if layout == _BY_TILE or (layout == _WHOLE and tile_start == 0):
+            _lay(shape, laid, others, starts, (laid_from, tile_end if layout == _BY_TILE else num_samples), num_samples)
         for lane in range(above.size):
             above[lane] = _INFINITY
         first_row = max(0, tile_start - window) // num_rows * num_rows
@@ -168,24 +170,21 @@ def _sweep_matrix(shape: Any, buffers: Any, others: Any, starts: Any, whole: Any
 
 
 @numba.njit(nogil=True, error_model="numpy")
-def _lay_changed(shape: Any, target: Any, signals: Any, starts: Any, before: Any, num_samples: Any) -> None:
-    """Lay whole signals out, but only the lanes that begin elsewhere than `before`, which then equals `starts`."""
+def _lay_changed(shape: Any, target: Any, signals: Any, starts: Any, before: Any, num_samples: Any) -> Any:
+    """Lay those lanes out that begin elsewhere than `before`, which then equals `starts`; or say that all should be."""
     num_leads, num_lanes = len(shape[0]), len(shape[2])
     num_changed = 0
     for lane in range(num_lanes):
         num_changed += starts[lane] != before[lane]
-    if num_changed > BLOCK // 4:  # a turn of whole blocks costs what a few single lanes do
-        _lay(shape, target, signals, starts, (0, num_samples), num_samples)
-    else:
-        for lane in range(num_lanes):
-            if starts[lane] != before[lane]:
-                at = BLOCK * num_leads * num_lanes + lane
-                for i in range(starts[lane], starts[lane] + num_samples):
-                    for k in range(num_leads):
-                        target[at + k * num_lanes] = signals[i + k * num_samples]
-                    at += num_leads * num_lanes
     for lane in range(num_lanes):
+        if starts[lane] != before[lane] and num_changed <= BLOCK // 4:  # a turn of whole blocks costs what a few do
+            at = BLOCK * num_leads * num_lanes + lane
+            for i in range(starts[lane], starts[lane] + num_samples):
+                for k in range(num_leads):
+                    target[at + k * num_lanes] = signals[i + k * num_samples]
+                at += num_leads * num_lanes
         before[lane] = starts[lane]
+    return _WHOLE if num_changed > BLOCK // 4 else _LAID
 
 
 def solve_lanes(
@@ -210,9 +209,10 @@ def solve_lanes(
                     query[i * num_leads + k] = queries[start + k * num_samples + i]
             for p in range(first, first + num_lanes):
                 starts[p % num_lanes] = (p % out.shape[1] * all_leads + lead) * num_samples
+            layout = _BY_TILE
             if whole:
-                _lay_changed(shape, buffers[1], others, starts, before, num_samples)
-            if not _sweep_matrix(shape, buffers, others, starts, whole, (num_samples, window), stop):
+                layout = _lay_changed(shape, buffers[1], others, starts, before, num_samples)
+            if not _sweep_matrix(shape, buffers, others, starts, layout, (num_samples, window), stop):
                 return
             for p in range(first, first + num_pairs):
                 out[row, p % out.shape[1]] += left[num_samples * num_lanes + p % num_lanes]
@@ -233,7 +233,7 @@ def solve_pairs(
             _lay(shape, query, queries, starts, (0, num_samples), num_samples)
             for lane in range(num_lanes):
                 starts[lane] = (pairs[first + lane, 1] * all_leads + lead) * num_samples
-            if not _sweep_matrix(shape, buffers, others, starts, False, (num_samples, window), stop):
+            if not _sweep_matrix(shape, buffers, others, starts, _BY_TILE, (num_samples, window), stop):
                 return
             for lane in range(min(num_lanes, out.size - first)):
                 out[first + lane] += left[num_samples * num_lanes + lane]
