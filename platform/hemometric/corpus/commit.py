@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +25,13 @@ from hemometric.corpus.manifest import (
     SplitCounts,
 )
 from hemometric.corpus.measured_rows import hash_of
+from hemometric.corpus.notes import count
 from hemometric.corpus.planned import Planned
 from hemometric.corpus.schema import LINKS_SCHEMA, QUARANTINE_SCHEMA, SCHEMA_VERSION
 from hemometric.corpus.split import NUM_PARTITIONS, SPLITS, Split
 from hemometric.corpus.survey import settled
 from hemometric.corpus.tidying import tidy
-from hemometric.corpus.units import open_staged, read_note
+from hemometric.corpus.units import open_staged
 from hemometric.errors import IntegrityError
 
 
@@ -57,8 +58,8 @@ def commit(plan: IngestPlan, planned: Planned, entries: Sequence[ShardEntry]) ->
             f"{len(planned.rows)} recordings became {num_rows} rows, which does not add up; run the same command again"
         )
     number = 0 if base is None else base.manifest.num_ingests
-    notes = [read_note(context.staging, name) for name in plan.unit_names]
-    before = None if base is None else base.manifest.counts
+    pairs = {name: table.pair for table in context.config.measurements for name in table.labels}
+    noted = count([table["notes"] for table in _kept(plan, planned, ["notes"])], list(pairs))
     manifest = Manifest(
         schema_version=SCHEMA_VERSION,
         package_version=__version__,
@@ -69,17 +70,16 @@ def commit(plan: IngestPlan, planned: Planned, entries: Sequence[ShardEntry]) ->
         split=context.config.split,
         table=plan.table,
         measurements=hash_of(context.config.measurements),
-        pairs={name: table.pair for table in context.config.measurements for name in table.labels},
+        pairs=pairs,
         labels=tuple(sorted(context.labels, key=lambda label: label.name)),
         counts=Counts(
             found=num_rows + len(planned.rejected),
             accepted=num_rows,
             rejected=dict(sorted(Counter(planned.rejected["reason"].to_pylist()).items())),
-            unmatched=(before.unmatched if before else 0)
-            + (sum(note["num_unmatched"] for note in notes) if context.has_table else 0),
-            nulled=added(before.nulled if before else {}, *(note["nulled"] for note in notes)),
+            unmatched=noted.unmatched,
+            nulled=noted.nulled,
             measurements={} if context.measured is None else context.measured.counts,
-            paired=added_within(_paired_before(plan), *(note["paired"] for note in notes)),
+            paired=noted.paired,
             labels=_labels(plan, planned),
             splits=split_counts(planned.rows),
         ),
@@ -93,13 +93,6 @@ def commit(plan: IngestPlan, planned: Planned, entries: Sequence[ShardEntry]) ->
     )
     tidy(context.out, manifest, plan.ledger)
     return manifest
-
-
-def _paired_before(plan: IngestPlan) -> dict[str, dict[str, int]]:
-    """Give the outcomes that still hold: with other tables of measurements, every recording is paired anew."""
-    before = None if plan.base is None else plan.base.manifest
-    is_same = before is not None and before.measurements == hash_of(plan.context.config.measurements)
-    return before.counts.paired if before is not None and is_same else {}
 
 
 def added(*counts: dict[str, int]) -> dict[str, int]:
@@ -118,20 +111,25 @@ def _labels(plan: IngestPlan, planned: Planned) -> dict[str, int]:
     """Count the recordings that have each label."""
     labels = sorted(plan.context.labels, key=lambda label: label.name)
     present = dict.fromkeys((label.name for label in labels), 0)
-    if not labels:
-        return present
-    refused = pa.array(sorted(planned.left_out), pa.string())
-    columns = ["recording_id", *(label.column for label in labels)]
-    tables = [open_staged(plan.context.staging, name, columns) for name in plan.unit_names]
-    tables = [table.filter(pc.invert(pc.is_in(table["recording_id"], refused))) for table in tables]
-    if plan.base is not None:
-        table = plan.base.table(columns=columns)
-        dropped = pa.array(sorted(planned.dropped), pa.string())
-        tables.append(table.filter(pc.invert(pc.is_in(table["recording_id"], dropped))))
-    for table in tables:
-        for label in labels:
-            present[label.name] += len(table) - table[label.column].null_count
+    if labels:
+        for table in _kept(plan, planned, [label.column for label in labels]):
+            for label in labels:
+                present[label.name] += len(table) - table[label.column].null_count
     return present
+
+
+def _kept(plan: IngestPlan, planned: Planned, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """Read columns of all recordings that will be there, staged ones and those that stay."""
+    columns = ["recording_id", *columns]
+    left_out = pa.array(sorted(planned.left_out), pa.string())
+    for name in plan.unit_names:
+        table = open_staged(plan.context.staging, name, columns)
+        yield table.filter(pc.invert(pc.is_in(table["recording_id"], left_out)))
+    if plan.base is not None:
+        dropped = pa.array(sorted(planned.dropped), pa.string())
+        for shard in plan.base.manifest.shards:
+            table = plan.base.shard_table(shard, columns)
+            yield table.filter(pc.invert(pc.is_in(table["recording_id"], dropped)))
 
 
 def split_counts(rows: pa.Table) -> dict[Split, SplitCounts]:

@@ -31,14 +31,14 @@ class SplitCounts(Config):
 
 
 class Counts(Config):
-    """``found = accepted + sum(rejected)``; and what could not be joined or believed, over all ingests.
+    """``found = accepted + sum(rejected)``; and what could not be joined or believed of the accepted recordings.
 
     Attributes
     ----------
     rejected : dict
         From a reason code to the number of recordings; each one is a row of the quarantine table.
     unmatched : int
-        Sources for which the table has no row.
+        Those for which the table has no row.
     nulled : dict
         From a field to the accepted recordings whose value was out of range or unreadable, and became absent.
     measurements : dict

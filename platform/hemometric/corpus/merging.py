@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hemometric import __version__
-from hemometric.corpus.commit import added, added_within, split_counts, write_table
+from hemometric.corpus.commit import added_within, split_counts, write_table
 from hemometric.corpus.manifest import (
     LINKS,
     QUARANTINE,
@@ -34,6 +34,7 @@ from hemometric.corpus.manifest import (
     write_manifest,
 )
 from hemometric.corpus.merged_duplicates import corpus_of_rows, duplicates_across, met_before
+from hemometric.corpus.notes import count
 from hemometric.corpus.placement import ACROSS, DUPLICATE, PLACED_COLUMNS, Placement, place
 from hemometric.corpus.pseudonyms import Key
 from hemometric.corpus.reader import Corpus, open_corpus, open_parquet
@@ -118,8 +119,7 @@ def prepare_merge(
 def finish_merge(plan: MergePlan, entries: Sequence[ShardEntry]) -> Manifest:
     """Write quarantine, links and manifest; the same bytes however often it was interrupted.
 
-    Labels, splits and partitions are counted anew. What only ingests know (`unmatched`, `nulled`, `paired`) is added
-    up, so that a recording that two corpora hold counts twice there.
+    Everything is counted anew.
 
     Raises
     ------
@@ -135,6 +135,7 @@ def finish_merge(plan: MergePlan, entries: Sequence[ShardEntry]) -> Manifest:
     is_same_table = len({manifest.measurements for manifest in before}) == 1
     measured = [manifest.counts.measurements for manifest in before]
     first = before[0]
+    noted = count(_notes(out, plan.work.schema, entries), list(first.pairs))
     manifest = Manifest(
         schema_version=first.schema_version,
         package_version=__version__,
@@ -151,10 +152,10 @@ def finish_merge(plan: MergePlan, entries: Sequence[ShardEntry]) -> Manifest:
             found=num_rows + len(plan.rejected),
             accepted=num_rows,
             rejected=dict(sorted(Counter(plan.rejected["reason"].to_pylist()).items())),
-            unmatched=sum(manifest.counts.unmatched for manifest in before),
-            nulled=added(*(manifest.counts.nulled for manifest in before)),
+            unmatched=noted.unmatched,
+            nulled=noted.nulled,
             measurements=measured[0] if is_same_table else added_within(*measured),
-            paired=added_within(*(manifest.counts.paired for manifest in before)),
+            paired=noted.paired,
             labels=_labels(plan.work.out, first, plan.work.schema, entries),
             splits=split_counts(plan.rows),
         ),
@@ -259,6 +260,12 @@ def _labels(out: Path, first: Manifest, schema: pa.Schema, entries: Sequence[Sha
         for label in first.labels:
             present[label.name] += len(table) - table[label.column].null_count
     return present
+
+
+def _notes(out: Path, schema: pa.Schema, entries: Sequence[ShardEntry]) -> Iterator[pa.ChunkedArray]:
+    for entry in entries:
+        with open_parquet(out, entry, schema) as file:
+            yield file.read(columns=["notes"])["notes"]
 
 
 def _table_of(tables: Sequence[TableEntry]) -> TableEntry:

@@ -86,7 +86,7 @@ def plan_shards(plan: IngestPlan) -> Planned:
     staging = plan.context.staging
     notes = [read_note(staging, name) for name in plan.unit_names]
     refused = [tuple(item) for note in notes for item in note["rejected"]]
-    _check_rejected(plan, refused)
+    _check_rejected(plan, refused, sum(note["num_unmatched"] for note in notes))
     kept_back = {name for name, reason, *_ in refused if reason in _OUT_OF_REACH and name in plan.ledger.replaced}
     refused = [item for item in refused if item[0] not in kept_back]
     replaced = plan.ledger.replaced - kept_back
@@ -142,7 +142,7 @@ def _shift_days(plan: IngestPlan, own: pa.ChunkedArray, patient: pa.ChunkedArray
     return pa.array(days)
 
 
-def _check_rejected(plan: IngestPlan, refused: Sequence[tuple[str, ...]]) -> None:
+def _check_rejected(plan: IngestPlan, refused: Sequence[tuple[str, ...]], num_unmatched: int) -> None:
     """Compare the share of refused sources with what is allowed; those that were refused before do not count again."""
     again = plan.ledger.released
     reasons = Counter(reason for name, reason, *_ in refused if name not in again)
@@ -152,9 +152,11 @@ def _check_rejected(plan: IngestPlan, refused: Sequence[tuple[str, ...]]) -> Non
     if num_rejected <= limit * num_read and not is_nothing:
         return
     listed = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
-    remedy = "mend the sources, or raise max_rejected_fraction"
+    remedy = "mend the sources, or raise ingest.max_rejected_fraction"
     if reasons.most_common(1)[0][0] == "missing_patient":
-        remedy = "give a table that names the patients, or set patients: recording_is_patient"
+        remedy = "give a table that names the patients, or set ingest.patients: recording_is_patient"
+    if num_unmatched:
+        listed += f"; {num_unmatched} have no row in the table"
     what = "no corpus was written" if plan.base is None else "nothing was added"
     raise DataRejectedError(
         f"{num_rejected} of {num_read} recordings were refused ({listed}), and max_rejected_fraction is "

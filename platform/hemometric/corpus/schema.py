@@ -53,6 +53,7 @@ _CORE = (
     pa.field("site", pa.string()),
     pa.field("fold", pa.int32()),
     pa.field("flags", pa.list_(pa.string()), nullable=False),
+    pa.field("notes", pa.list_(pa.string()), nullable=False),
 )
 _RECORDING_COLUMNS = {"leads", "gain_per_mv", "offset_counts", "rate_hz", "num_samples"}
 
@@ -101,7 +102,7 @@ def row_of(
     sketched: Sketch,
     metadata: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Build the staged row of one ECG, all but ``content`` and ``facts``.
+    """Build the staged row of one ECG, all but ``content``, ``facts`` and ``notes``.
 
     Parameters
     ----------

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,10 @@ from hemometric.corpus.files import replacing, sha256_of, write_bytes
 from hemometric.corpus.identity import IdRules
 from hemometric.corpus.ingest_config import IngestConfig
 from hemometric.corpus.labels import Label
-from hemometric.corpus.measured_rows import Counts, Measured, hash_of
+from hemometric.corpus.measured_rows import Measured, hash_of
 from hemometric.corpus.metadata import NULLED
-from hemometric.corpus.pairing import OUTCOMES, Pairing
+from hemometric.corpus.notes import notes_of
+from hemometric.corpus.pairing import Paired, Pairing
 from hemometric.corpus.pseudonyms import Key
 from hemometric.corpus.schema import row_of, staged_schema
 from hemometric.corpus.sketch import sketch
@@ -42,7 +43,7 @@ DEPOT = ".unpacked"
 
 _PLAIN = IdRules()
 _YEARS = (1900, 2999)  # archives shift dates into the future, one of them into the year 2704
-_NOTE_FIELDS = {"num_sources", "num_accepted", "num_unmatched", "nulled", "paired", "rejected", "sha256"}
+_NOTE_FIELDS = {"num_sources", "num_accepted", "num_unmatched", "rejected", "sha256"}
 
 
 @dataclass(frozen=True)
@@ -107,15 +108,13 @@ class ReadUnit:
     ----------
     rejected : list of tuple
         As `schema.QUARANTINE_SCHEMA` says.
-    paired : dict
-        From a label of measurements to how often each of `pairing.OUTCOMES` befell an accepted recording.
+    num_unmatched : int
+        Sources, accepted or not, for which the table has no row.
     """
 
     table: pa.Table
-    rejected: list[tuple[str, ...]] = field(default_factory=list)
-    nulled: dict[str, int] = field(default_factory=dict)
-    num_unmatched: int = 0
-    paired: Counts = field(default_factory=dict)
+    rejected: list[tuple[str, ...]]
+    num_unmatched: int
 
 
 def read_unit(context: IngestContext, unit: Unit) -> ReadUnit:
@@ -126,10 +125,8 @@ def read_unit(context: IngestContext, unit: Unit) -> ReadUnit:
     """
     rows: list[dict[str, Any]] = []
     rejected: list[tuple[str, ...]] = []
-    nulled: Counter[str] = Counter()
     measurements = hash_of(context.config.measurements)
     pairing = None if context.measured is None else Pairing(context.measured)
-    paired: Counts = {} if pairing is None else {name: dict.fromkeys(OUTCOMES, 0) for name in pairing.names}
     with local(unit.sources) as sources:
         contents = list(contents_of(sources, [stamp.suffixes for stamp in unit.stamps], context.key))
         found = read_guarded(sources, context.config.formats, context.config.guard)
@@ -141,15 +138,12 @@ def read_unit(context: IngestContext, unit: Unit) -> ReadUnit:
             if isinstance(row, Rejected):
                 rejected.append((context.key.recording_id(source.key), row.reason, row.detail, content, facts))
             else:
-                rows.append({**row, "content": content, "facts": facts})
-                if pairing is not None:
-                    near = pairing.paired(row["patient"], row["acquired"])
-                    rows[-1] |= near.columns
-                    for name, outcome in near.outcomes.items():
-                        paired[name][outcome] += 1
-                nulled.update(metadata[NULLED] or ())
+                near = Paired({}, {}) if pairing is None else pairing.paired(row["patient"], row["acquired"])
+                has_row = unit.matched[place] or not context.has_table
+                notes = notes_of(has_row=has_row, nulled=metadata[NULLED] or (), outcomes=near.outcomes)
+                rows.append({**row, **near.columns, "content": content, "facts": facts, "notes": notes})
     table = pa.Table.from_pylist(rows, schema=staged_schema(context.labels))
-    return ReadUnit(table, sorted(rejected), dict(sorted(nulled.items())), unit.matched.count(False), paired)
+    return ReadUnit(table, sorted(rejected), unit.matched.count(False) if context.has_table else 0)
 
 
 def _row(
@@ -220,8 +214,6 @@ def stage_unit(context: IngestContext, unit: Unit) -> UnitSummary:
             "num_sources": len(unit.sources),
             "num_accepted": content.table.num_rows,
             "num_unmatched": content.num_unmatched,
-            "nulled": content.nulled,
-            "paired": content.paired,
             "rejected": content.rejected,
             "sha256": digest,
         }

@@ -118,7 +118,7 @@ def _sweep_matrix(shape: Any, buffers: Any, others: Any, starts: Any, layout: An
     """Leave the last column of the matrix in `left`, tile by tile; False if told to stop.
 
     Each lane's signal begins in `others` where `starts` says. It is laid out tile by tile (`layout` is `_BY_TILE`),
-    from end to end (`_WHOLE`), or is so already (`_LAID`). `_lay` is called in one place: each costs a second to compile.
+    from end to end (`_WHOLE`), or is so already (`_LAID`). One place calls `_lay`: each costs a second to compile.
 
     Invariant of the tile loop: `left[1 + i]` holds cell (i, tile_start - 1), `left[0]` the virtual cell above it, and
     `above` the last row done so far, infinite in columns that no row has reached. Rows from T on pad the last block;

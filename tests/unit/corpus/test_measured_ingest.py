@@ -117,6 +117,15 @@ def test_measurements_that_came_later_label_what_is_there(archive: Path, key: Ke
     assert rows[0] == rows[1]
 
 
+def test_what_is_read_again_counts_once(archive: Path, key: Key, ingest: Callable[..., Any]) -> None:
+    first = ingest(config_of(archive), [archive / "src"], archive / "out", key)
+    table = archive / "ecgs.csv"
+    table.write_text(table.read_text().replace("NORM:100;SR:0", "NORM:80;SR:0"))  # every row says something else
+    second = ingest(config_of(archive), [archive / "src"], archive / "out", key)
+    assert second.num_ingests == 2
+    assert second.counts == first.counts
+
+
 def test_measurements_under_a_linked_id_belong_to_the_same_person(
     archive: Path, key: Key, ingest: Callable[..., Any]
 ) -> None:
