@@ -5,20 +5,16 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import pyarrow as pa
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from hemometric.config import PLACEMENT, Added, Config
-from hemometric.corpus.clocks import ISO, check_clock
 from hemometric.corpus.files import sha256_of
 from hemometric.corpus.labels import LabelSpec, check_distinct, made_labels
 from hemometric.corpus.metadata import NULLED, MetadataTable, metadata_schema
 from hemometric.corpus.metadata_columns import MetadataColumns
-from hemometric.corpus.table_files import check_decimal, checked_delimiter, read_columns
-from hemometric.corpus.typed_columns import Decimal
+from hemometric.corpus.table_files import TableFile, read_columns
 from hemometric.ecg import Sex
 from hemometric.errors import UsageError
 from hemometric.vendors import Root, Source
@@ -27,7 +23,7 @@ _EXTENSION = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}$")
 _SEXES: dict[str, Sex] = {"female": "female", "f": "female", "male": "male", "m": "male"}
 
 
-class ColumnsTable(Config):
+class ColumnsTable(TableFile):
     """A table of your own: say which column holds what.
 
     Attributes
@@ -38,16 +34,11 @@ class ColumnsTable(Config):
         What stands in the sex column, case ignored. Other values become absent, and are counted.
     acquired : str or None
         Column with the time of each recording, by which `measurements` are joined; without it, the file's own time.
-    time_format, time_zone : str
-        See `clocks.wall_clock`: ``iso`` or a format of `strptime`; the clock to which times with a zone are brought.
     labels : dict
         From a label's name in the corpus to where it stands; see `LabelSpec`.
-    decimal : "." or ","
-        ``,`` reads the numbers of columns that say ``26,2``; another delimiter is needed then.
     """
 
     kind: Literal["columns"] = "columns"
-    path: Annotated[Path, PLACEMENT]
     record: str
     patient: str | None = None
     age: str | None = None
@@ -55,22 +46,11 @@ class ColumnsTable(Config):
     site: str | None = None
     fold: str | None = None
     acquired: str | None = None
-    time_format: str = ISO
-    time_zone: str | None = None
     sexes: dict[str, Sex] = Field(default_factory=lambda: dict(_SEXES))
     labels: dict[str, LabelSpec] = Field(default_factory=dict)
-    delimiter: str = ","
-    decimal: Annotated[Decimal, Added(".")] = "."
-
-    @field_validator("delimiter")
-    @classmethod
-    def _one_sign(cls, delimiter: str) -> str:
-        return checked_delimiter(delimiter)
 
     @model_validator(mode="after")
     def _sensible(self) -> ColumnsTable:
-        check_clock(self.time_format, self.time_zone)
-        check_decimal(self.decimal, self.delimiter)
         check_distinct(made_labels(self.labels))
         return self
 

@@ -6,17 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from hemometric.config import PLACEMENT, Added, Config
-from hemometric.corpus.clocks import ISO, check_clock
+from hemometric.config import Config
 from hemometric.corpus.labels import Label, check_distinct, check_range
 from hemometric.corpus.quantities import check_units
-from hemometric.corpus.table_files import check_decimal, checked_delimiter
-from hemometric.corpus.typed_columns import Decimal
+from hemometric.corpus.table_files import TableFile
 
 DELTA_H = "_delta_h"
 """Ends the name of the label that holds how many hours after the ECG a measurement was taken (negative: before it)."""
@@ -78,7 +75,7 @@ class ColumnLabel(Config):
         return self
 
 
-class LongTable(Config):
+class LongTable(TableFile):
     """One row is one value: patient, time, item, value, such as MIMIC-IV's ``chartevents``.
 
     Rows of other items are left out while reading, so that the file may be larger than the memory.
@@ -87,12 +84,9 @@ class LongTable(Config):
     ----------
     unit : str or None
         Column with the unit of each row.
-    time_format, time_zone, decimal : str
-        As in `ColumnsTable`.
     """
 
     kind: Literal["long"] = "long"
-    path: Annotated[Path, PLACEMENT]
     patient: str
     time: str
     item: str
@@ -100,20 +94,9 @@ class LongTable(Config):
     unit: str | None = None
     labels: dict[str, ItemLabel] = Field(min_length=1)
     pair: Pair
-    time_format: str = ISO
-    time_zone: str | None = None
-    delimiter: str = ","
-    decimal: Annotated[Decimal, Added(".")] = "."
-
-    @field_validator("delimiter")
-    @classmethod
-    def _one_sign(cls, delimiter: str) -> str:
-        return checked_delimiter(delimiter)
 
     @model_validator(mode="after")
     def _sensible(self) -> LongTable:
-        check_clock(self.time_format, self.time_zone)
-        check_decimal(self.decimal, self.delimiter)
         items = [str(item) for spec in self.labels.values() for item in spec.items]
         twice = sorted({item for item in items if items.count(item) > 1})
         if twice:
@@ -122,29 +105,17 @@ class LongTable(Config):
         return self
 
 
-class WideTable(Config):
+class WideTable(TableFile):
     """One row is one procedure: patient, time, and a column for each value."""
 
     kind: Literal["wide"] = "wide"
-    path: Annotated[Path, PLACEMENT]
     patient: str
     time: str
     labels: dict[str, ColumnLabel] = Field(min_length=1)
     pair: Pair
-    time_format: str = ISO
-    time_zone: str | None = None
-    delimiter: str = ","
-    decimal: Annotated[Decimal, Added(".")] = "."
-
-    @field_validator("delimiter")
-    @classmethod
-    def _one_sign(cls, delimiter: str) -> str:
-        return checked_delimiter(delimiter)
 
     @model_validator(mode="after")
     def _sensible(self) -> WideTable:
-        check_clock(self.time_format, self.time_zone)
-        check_decimal(self.decimal, self.delimiter)
         labels_of([self])
         return self
 

@@ -55,7 +55,6 @@ _CORE = (
     pa.field("flags", pa.list_(pa.string()), nullable=False),
     pa.field("notes", pa.list_(pa.string()), nullable=False),
 )
-_RECORDING_COLUMNS = {"leads", "gain_per_mv", "offset_counts", "rate_hz", "num_samples"}
 
 QUARANTINE_SCHEMA = pa.schema(
     [

@@ -9,12 +9,16 @@ import io
 import zlib
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Annotated, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
+from pydantic import field_validator, model_validator
 
+from hemometric.config import PLACEMENT, Added, Config
+from hemometric.corpus.clocks import ISO, check_clock
 from hemometric.corpus.schema import refuse_extensions
 from hemometric.corpus.typed_columns import ABSENT, Decimal, TypedColumns
 from hemometric.errors import UsageError
@@ -24,17 +28,40 @@ _GZIP_MAGIC = b"\x1f\x8b"
 _MAX_HEADER = 1 << 20
 
 
-def checked_delimiter(delimiter: str) -> str:
-    """Return what may stand between the columns of a CSV file; ValueError otherwise."""
-    if len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n':
-        raise ValueError('delimiter must be one ASCII character, such as "," or ";" or a tab, and no quote')
-    return delimiter
+class TableFile(Config):
+    """Where a table lies, and how its text is to be read.
 
+    Attributes
+    ----------
+    path : Path
+        CSV, also packed with gzip, or Parquet.
+    time_format, time_zone : str
+        See `clocks.wall_clock`: ``iso`` or a format of `strptime`; the clock to which times with a zone are brought.
+    delimiter : str
+        What stands between the columns of a CSV file.
+    decimal : "." or ","
+        ``,`` reads the numbers of columns that say ``26,2``; another delimiter is needed then.
+    """
 
-def check_decimal(decimal: Decimal, delimiter: str) -> None:
-    """Raise ValueError where the sign of a CSV file's decimals is what parts its columns."""
-    if decimal == delimiter:
-        raise ValueError(f'decimal and delimiter are both {decimal!r}; such tables mostly have delimiter ";"')
+    path: Annotated[Path, PLACEMENT]
+    time_format: str = ISO
+    time_zone: str | None = None
+    delimiter: str = ","
+    decimal: Annotated[Decimal, Added(".")] = "."
+
+    @field_validator("delimiter")
+    @classmethod
+    def _one_sign(cls, delimiter: str) -> str:
+        if len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n':
+            raise ValueError('delimiter must be one ASCII character, such as "," or ";" or a tab, and no quote')
+        return delimiter
+
+    @model_validator(mode="after")
+    def _readable(self) -> Self:
+        check_clock(self.time_format, self.time_zone)
+        if self.decimal == self.delimiter:
+            raise ValueError(f'decimal and delimiter are both {self.decimal!r}; such tables mostly have delimiter ";"')
+        return self
 
 
 def read_columns(

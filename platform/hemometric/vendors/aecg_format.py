@@ -18,6 +18,7 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from hemometric.ecg import Float64, Recording
+from hemometric.vendors.chosen import chosen_leads
 from hemometric.vendors.demographics import age_at, sex_from_text
 from hemometric.vendors.number_text import Int64, read_numbers
 from hemometric.vendors.scale import (
@@ -120,13 +121,8 @@ def _rate_hz(sequences: Sequence[Element]) -> float:
 
 
 def _leads(sequences: Sequence[Element]) -> dict[str, _Lead]:
-    leads: dict[str, _Lead] = {}
-    for sequence in sequences:
-        name = canonical_lead(_code(sequence))
-        if name in leads:
-            raise ReadError("duplicate_lead", f"lead {name} stands twice")
-        if name is not None:
-            leads[name] = _lead(sequence.find("{*}value"), name)
+    chosen = chosen_leads([canonical_lead(_code(sequence)) for sequence in sequences])
+    leads = {lead: _lead(sequences[place].find("{*}value"), lead) for place, lead in chosen.items()}
     lengths = {lead.numbers.size for lead in leads.values()}
     if len(lengths) > 1:
         raise ReadError("truncated", "the leads hold different numbers of samples")

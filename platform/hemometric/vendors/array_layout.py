@@ -10,16 +10,17 @@ from pydantic import Field, field_validator
 
 from hemometric.config import Config
 from hemometric.ecg import LEADS, Recording
+from hemometric.vendors.chosen import chosen_leads
 from hemometric.vendors.samples import (
     UNITS_PER_MV,
     Known,
     Unit,
     check_num_items,
     check_size,
-    chosen_leads,
     recording_of,
 )
 from hemometric.vendors.source import ReadError
+from hemometric.waveform import canonical_lead
 
 Axis = Literal["ecg", "lead", "sample"]
 
@@ -119,7 +120,7 @@ def checked_leads(leads: tuple[str, ...]) -> tuple[str, ...]:
         They are not such names.
     """
     try:
-        chosen_leads(leads)
+        chosen_leads([canonical_lead(lead) for lead in leads])
     except ReadError as error:
         raise ValueError(f"leads: {error.detail}") from None
     return leads

@@ -14,7 +14,8 @@ from pydantic import Field, field_validator, model_validator
 from hemometric.config import Config
 from hemometric.ecg import Recording
 from hemometric.vendors.array_layout import checked_leads
-from hemometric.vendors.samples import UNITS_PER_MV, Known, Unit, chosen_leads, recording_of
+from hemometric.vendors.chosen import chosen_leads
+from hemometric.vendors.samples import UNITS_PER_MV, Known, Unit, recording_of
 from hemometric.vendors.source import MAX_VALUES, ReadError, Vendor, one_ecg, read_whole
 from hemometric.waveform import canonical_lead
 
@@ -105,7 +106,7 @@ class CsvConfig(Config):
     def _read(self, path: Path, key: str) -> Recording:
         content = read_whole(path)
         names, num_skipped = self._names(content)
-        chosen = chosen_leads(names)
+        chosen = chosen_leads([canonical_lead(name) for name in names])
         if self.time is not None and names.count(self.time) != 1:
             raise ReadError("rate_missing", "there is no column of times of the name that the config gives, or two")
         if content.count(b"\n") * len(names) > 2 * MAX_VALUES:

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from hemometric.ecg import Recording
+from hemometric.vendors.chosen import chosen_leads
 from hemometric.vendors.demographics import age_at, sex_from_text
 from hemometric.vendors.scale import (
     checked_gain_per_mv,
@@ -154,17 +155,7 @@ def _read_header(path: Path) -> _Header:
 
 def _chosen(header: _Header) -> dict[int, str]:
     """Find the signals that are standard leads; annotations, respiration and the like are left out."""
-    chosen: dict[int, str] = {}
-    for index, signal in enumerate(header.signals):
-        lead = _standard_lead(signal["label"])
-        if lead is None:
-            continue
-        if lead in chosen.values():
-            raise ReadError("duplicate_lead", f"lead {lead} stands twice in the header")
-        chosen[index] = lead
-    if not chosen:
-        raise ReadError("no_standard_lead", f"none of its {len(header.signals)} signals is named as a standard lead")
-    return chosen
+    return chosen_leads([_standard_lead(signal["label"]) for signal in header.signals])
 
 
 def _standard_lead(label: str) -> str | None:

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from hemometric.ecg import Recording, Sex
+from hemometric.vendors.chosen import chosen_leads
 from hemometric.vendors.demographics import age_at
 from hemometric.vendors.scale import checked_gain_per_mv, checked_rate_hz
 from hemometric.vendors.source import MAX_VALUES, ReadError, Vendor, one_ecg, read_bounded
@@ -57,23 +58,15 @@ def _sniff(_: Path, head: bytes) -> bool:
 def _read(path: Path, key: str) -> Recording:
     header = _header(path)
     rate_hz = checked_rate_hz(header.rate_hz)
-    chosen: dict[str, int] = {}
-    for column, code in enumerate(header.lead_codes):
-        lead = _LEADS.get(code)
-        if lead in chosen:
-            raise ReadError("duplicate_lead", f"lead {lead} stands twice in the header")
-        if lead is not None:
-            chosen[lead] = column
-    if not chosen:
-        raise ReadError("no_standard_lead", f"none of its {len(header.lead_codes)} leads is a standard lead")
-    gains = [checked_gain_per_mv(_per_mv(header.nanovolts[column]), lead) for lead, column in chosen.items()]
+    chosen = chosen_leads([_LEADS.get(code) for code in header.lead_codes])
+    gains = [checked_gain_per_mv(_per_mv(header.nanovolts[column]), lead) for column, lead in chosen.items()]
     frames = _frames(path, header)
     return Recording(
         key=key,
-        leads=tuple(chosen),
+        leads=tuple(chosen.values()),
         rate_hz=rate_hz,
         # The format marks an absent sample as a `Recording` does, by the smallest count.
-        counts=np.ascontiguousarray(frames[:, list(chosen.values())].T),
+        counts=np.ascontiguousarray(frames[:, list(chosen)].T),
         gain_per_mv=np.array(gains, dtype=np.float64),
         offset_counts=np.zeros(len(chosen)),
         patient_id=header.patient_id,

@@ -16,6 +16,7 @@ from zlib import crc32
 import numpy as np
 
 from hemometric.ecg import Int16, Recording
+from hemometric.vendors.chosen import chosen_leads
 from hemometric.vendors.demographics import MAX_AGE_YEARS, age_at, age_from_text, sex_from_text, time_from_text
 from hemometric.vendors.scale import checked_gain_per_mv, checked_rate_hz, units_per_mv
 from hemometric.vendors.source import MAX_VALUES, ReadError, Vendor, one_ecg
@@ -88,16 +89,8 @@ def _rate_hz(rhythm: Element) -> float:
 def _leads(rhythm: Element) -> dict[str, Element]:
     """Find the standard leads; files of 15 leads hold V3R, V4R, V7 and the like too."""
     elements = rhythm.findall("LeadData")
-    leads: dict[str, Element] = {}
-    for element in elements:
-        lead = canonical_lead(text_of(element, "LeadID"))
-        if lead is None:
-            continue
-        if lead in leads:
-            raise ReadError("duplicate_lead", f"lead {lead} stands twice in the file")
-        leads[lead] = element
-    if not leads:
-        raise ReadError("no_standard_lead", f"none of its {len(elements)} leads is named as a standard lead")
+    chosen = chosen_leads([canonical_lead(text_of(element, "LeadID")) for element in elements])
+    leads = {lead: elements[place] for place, lead in chosen.items()}
     if sum(len(element.findtext("WaveFormData") or "") for element in leads.values()) * 3 // 4 > (
         MAX_VALUES * _BYTES_PER_SAMPLE
     ):

@@ -13,6 +13,7 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from hemometric.ecg import LEADS, Recording
+from hemometric.vendors.chosen import chosen_leads
 from hemometric.vendors.demographics import MAX_AGE_YEARS, age_at, age_from_text, sex_from_text
 from hemometric.vendors.number_text import read_integers
 from hemometric.vendors.scale import checked_gain_per_mv, checked_offset_counts, checked_rate_hz, number_from_text
@@ -40,7 +41,7 @@ def _read(path: Path, key: str) -> Recording:
     parsed = _parsed_waveforms(root)
     fields = _fields(root, parsed)
     names = _names(fields)
-    chosen = _chosen(names)
+    chosen = chosen_leads([canonical_lead(name) for name in names])
     rate_hz = checked_rate_hz(_number(fields, "samplespersecond", "samplingrate"))
     resolution_uv = _number(fields, "resolution", "signalresolution")
     gain_per_mv = checked_gain_per_mv(1000.0 / resolution_uv if resolution_uv else None, names[0])
@@ -101,20 +102,6 @@ def _names(fields: Mapping[str, str]) -> tuple[str, ...]:
     if fields.get("acquisitiontype") in _TWELVE_LEADS:  # 1.03 names no leads; channels beyond the twelfth are spare
         return LEADS
     raise ReadError("no_standard_lead", "its channels have no names, and were not recorded as twelve standard leads")
-
-
-def _chosen(names: Sequence[str]) -> dict[int, str]:
-    """Find the channels that are standard leads."""
-    rows: dict[int, str] = {}
-    for row, name in enumerate(names):
-        lead = canonical_lead(name)
-        if lead in rows.values():
-            raise ReadError("duplicate_lead", f"lead {lead} stands twice")
-        if lead is not None:
-            rows[row] = lead
-    if not rows:
-        raise ReadError("no_standard_lead", f"none of its {len(names)} channels is named as a standard lead")
-    return rows
 
 
 def _counts(text: str, fields: Mapping[str, str], names: Sequence[str], rate_hz: float) -> Int64:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hemometric.ecg import Recording, Sex
+from hemometric.vendors.chosen import chosen_leads
 from hemometric.vendors.demographics import age_from_text, sex_from_text
 from hemometric.vendors.scale import ABSENT, checked_gain_per_mv, checked_rate_hz, to_int16
 from hemometric.vendors.source import MAX_VALUES, ReadError
@@ -36,27 +37,6 @@ class Known:
     age_years: float | None = None
     sex: Sex | None = None
     acquired: datetime | None = None
-
-
-def chosen_leads(names: Sequence[str]) -> dict[int, str]:
-    """Find which of the rows or columns of these names are standard leads.
-
-    Raises
-    ------
-    ReadError
-        ``duplicate_lead``, ``no_standard_lead``.
-    """
-    chosen: dict[int, str] = {}
-    for index, name in enumerate(names):
-        lead = canonical_lead(name)
-        if lead is None:
-            continue
-        if lead in chosen.values():
-            raise ReadError("duplicate_lead", f"lead {lead} stands twice")
-        chosen[index] = lead
-    if not chosen:
-        raise ReadError("no_standard_lead", f"none of its {len(names)} signals is named as a standard lead")
-    return chosen
 
 
 def recording_of(
@@ -86,7 +66,7 @@ def recording_of(
     ReadError
         What is there is no ECG, or not one of a known scale.
     """
-    chosen = chosen_leads(names)
+    chosen = chosen_leads([canonical_lead(name) for name in names])
     picked = [np.asarray(rows[index]) for index in chosen]
     if not all(row.dtype.kind in "iuf" for row in picked):
         raise ReadError("unsupported", "its samples are no plain numbers")

@@ -15,6 +15,7 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from hemometric.ecg import Recording
+from hemometric.vendors.chosen import chosen_leads
 from hemometric.vendors.demographics import age_at, sex_from_text, time_from_text
 from hemometric.vendors.scale import Int32, checked_gain_per_mv, checked_rate_hz, units_per_mv
 from hemometric.vendors.source import MAX_VALUES, ReadError, Vendor, one_ecg
@@ -82,16 +83,8 @@ def _rate_hz(rhythm: Element) -> float:
 
 def _channels(rhythm: Element) -> dict[str, Element]:
     channels = rhythm.findall("channel")
-    chosen: dict[str, Element] = {}
-    for channel in channels:
-        lead = canonical_lead(text_of(channel, "name"))
-        if lead is None:
-            continue
-        if lead in chosen:
-            raise ReadError("duplicate_lead", f"lead {lead} stands twice in the file")
-        chosen[lead] = channel
-    if not chosen:
-        raise ReadError("no_standard_lead", f"none of its {len(channels)} leads is named as a standard lead")
+    leads = chosen_leads([canonical_lead(text_of(channel, "name")) for channel in channels])
+    chosen = {lead: channels[place] for place, lead in leads.items()}
     if sum((channel.findtext("data") or "").count(",") for channel in chosen.values()) > MAX_VALUES:
         raise ReadError("too_long", f"at most {MAX_VALUES} samples in all are read")
     return chosen

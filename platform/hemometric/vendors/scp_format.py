@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from hemometric.ecg import Recording
+from hemometric.vendors.chosen import chosen_leads
 from hemometric.vendors.scale import ABSENT, checked_gain_per_mv, checked_rate_hz, to_int16
 from hemometric.vendors.scp_huffman import Int64, Table, decode, parse_tables
 from hemometric.vendors.scp_sections import (
@@ -94,16 +95,7 @@ def _read(path: Path, key: str) -> Recording:
 
 def _chosen(leads: Sequence[Lead]) -> dict[str, int]:
     """Find the standard leads, from name to position."""
-    chosen: dict[str, int] = {}
-    for index, lead in enumerate(leads):
-        if lead.name is None:
-            continue
-        if lead.name in chosen:
-            raise ReadError("duplicate_lead", f"lead {lead.name} stands twice in the list of leads")
-        chosen[lead.name] = index
-    if not chosen:
-        raise ReadError("no_standard_lead", f"none of its {len(leads)} leads is a standard lead")
-    return chosen
+    return {lead: place for place, lead in chosen_leads([lead.name for lead in leads]).items()}
 
 
 def _samples(signals: Signals, index: int, tables: Sequence[Table], num_samples: int) -> Int64:

@@ -37,7 +37,6 @@ SLOW_S = 0.08
 SLOW_SHARE = 0.95
 """A change over 80 ms, without the largest twentieth, is that of P and T waves."""
 
-_LEAST_RATE_HZ = 90.0
 _STEP_S = 0.004
 
 _V = range(2, 8)
