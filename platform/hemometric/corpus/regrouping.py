@@ -18,10 +18,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from hemometric.corpus.files import need_room, replacing, sha256_of, write_bytes
+from hemometric.corpus.files import need_room, replacing, write_bytes
 from hemometric.corpus.manifest import ShardEntry
 from hemometric.corpus.reader import Corpus, open_parquet
-from hemometric.corpus.shards import ROW_GROUP_ROWS, ShardPlan, finished_shard, writer_options
+from hemometric.corpus.shards import ROW_GROUP_ROWS, ShardPlan, entry_of, finished_shard, writer_options
 from hemometric.corpus.units import STAGING, open_staged, staged_path
 from hemometric.errors import IntegrityError
 
@@ -181,14 +181,7 @@ def _write(work: Regrouping, plan: ShardPlan) -> ShardEntry:
         with pq.ParquetWriter(temporary, work.schema, **writer_options(work.schema)) as writer:
             for start in range(0, plan.num_rows, ROW_GROUP_ROWS):
                 writer.write_table(_gathered(work, plan, start), row_group_size=ROW_GROUP_ROWS)
-        entry = ShardEntry(
-            path=plan.path,
-            num_rows=plan.num_rows,
-            num_bytes=temporary.stat().st_size,
-            sha256=sha256_of(temporary),
-            split=plan.split,
-            partitions=plan.partitions,
-        )
+        entry = entry_of(plan, temporary)
     note = {"plan": plan.hash, "entry": entry.model_dump_json()}
     write_bytes(_note_path(work, plan), json.dumps(note).encode())
     return entry

@@ -209,14 +209,7 @@ def write_shard(context: IngestContext, plan: ShardPlan) -> ShardEntry:
             for start in range(0, plan.num_rows, ROW_GROUP_ROWS):
                 group = plan.rows.slice(start, ROW_GROUP_ROWS)
                 writer.write_table(_group(plan.split, units, group, schema), row_group_size=ROW_GROUP_ROWS)
-        entry = ShardEntry(
-            path=plan.path,
-            num_rows=plan.num_rows,
-            num_bytes=temporary.stat().st_size,
-            sha256=sha256_of(temporary),
-            split=plan.split,
-            partitions=plan.partitions,
-        )
+        entry = entry_of(plan, temporary)
     write_bytes(note_path, json.dumps({"plan": plan.hash, "entry": entry.model_dump_json()}).encode())
     return entry
 
@@ -231,6 +224,18 @@ def _group(split: Split, units: Sequence[pa.Table], rows: pa.Table, schema: pa.S
     columns |= {name: rows[name] for name in ("recording_id", "patient", "partition")}
     columns["split"] = pa.array([split] * len(staged), pa.string())
     return pa.table([columns[name] for name in schema.names], schema=schema)
+
+
+def entry_of(plan: ShardPlan, written: Path) -> ShardEntry:
+    """Describe a shard by what was planned and by the file that was written."""
+    return ShardEntry(
+        path=plan.path,
+        num_rows=plan.num_rows,
+        num_bytes=written.stat().st_size,
+        sha256=sha256_of(written),
+        split=plan.split,
+        partitions=plan.partitions,
+    )
 
 
 def writer_options(schema: pa.Schema) -> dict[str, Any]:

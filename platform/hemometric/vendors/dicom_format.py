@@ -17,7 +17,7 @@ from hemometric.vendors.demographics import age_at, age_from_text, sex_from_text
 from hemometric.vendors.dicom_elements import Dataset, read_dataset
 from hemometric.vendors.scale import ABSENT, checked_gain_per_mv, checked_offset_counts, checked_rate_hz, units_per_mv
 from hemometric.vendors.source import MAX_VALUES, ReadError, Vendor, one_ecg, read_whole
-from hemometric.vendors.traces import Lead, Trace, to_lead
+from hemometric.vendors.traces import Lead, Trace, stacked, to_lead
 from hemometric.waveform import canonical_lead
 
 CHARACTER_SET, ACQUIRED = 0x0008_0005, 0x0008_002A
@@ -74,14 +74,11 @@ def _read(path: Path, key: str) -> Recording:
         key=key,
         leads=tuple(chosen.values()),
         rate_hz=rate_hz,
-        counts=np.stack([lead.counts for lead in leads]),
-        gain_per_mv=np.array([lead.gain_per_mv for lead in leads], dtype=np.float64),
-        offset_counts=np.array([lead.offset_counts for lead in leads], dtype=np.float64),
+        **stacked(leads),
         patient_id=dataset.text(PATIENT_ID, _encoding(dataset)) or None,
         age_years=age_years,
         sex=sex_from_text(dataset.text(SEX)),
         source_format="dicom",
-        quantisation_error_mv=max(lead.error_mv for lead in leads),
         acquired=acquired,
     )
 

@@ -25,7 +25,7 @@ from hemometric.vendors.scale import (
     units_per_mv,
 )
 from hemometric.vendors.source import MAX_VALUES, ReadError, Vendor, one_ecg, read_bounded
-from hemometric.vendors.traces import Lead, Trace, to_lead
+from hemometric.vendors.traces import Lead, Trace, stacked, to_lead
 from hemometric.vendors.wfdb_samples import Counts, decode
 from hemometric.waveform import canonical_lead
 
@@ -106,14 +106,11 @@ def _read(path: Path, key: str) -> Recording:
         key=key,
         leads=tuple(chosen.values()),
         rate_hz=rate_hz,
-        counts=np.stack([lead.counts for lead in leads]),
-        gain_per_mv=np.array([lead.gain_per_mv for lead in leads], dtype=np.float64),
-        offset_counts=np.array([lead.offset_counts for lead in leads], dtype=np.float64),
+        **stacked(leads),
         patient_id=None if patient_id.casefold() == "x" else patient_id,
         age_years=age_at(_date(born), acquired.date() if acquired else None),
         sex=sex_from_text(sex),
         source_format="edf",
-        quantisation_error_mv=max(lead.error_mv for lead in leads),
         acquired=acquired,
     )
 

@@ -19,7 +19,7 @@ from hemometric.vendors.chosen import chosen_leads
 from hemometric.vendors.demographics import age_at, sex_from_text, time_from_text
 from hemometric.vendors.scale import Int32, checked_gain_per_mv, checked_rate_hz, units_per_mv
 from hemometric.vendors.source import MAX_VALUES, ReadError, Vendor, one_ecg
-from hemometric.vendors.traces import Lead, Trace, to_lead
+from hemometric.vendors.traces import Lead, Trace, stacked, to_lead
 from hemometric.vendors.xml_file import number_of, read_xml, root_name, text_of
 from hemometric.waveform import canonical_lead
 
@@ -51,14 +51,11 @@ def _read(path: Path, key: str) -> Recording:
         key=key,
         leads=tuple(leads),
         rate_hz=rate_hz,
-        counts=np.stack([lead.counts for lead in leads.values()]),
-        gain_per_mv=np.array([lead.gain_per_mv for lead in leads.values()]),
-        offset_counts=np.array([lead.offset_counts for lead in leads.values()]),
+        **stacked(list(leads.values())),
         patient_id=text_of(root, "patdata/id") or None,
         age_years=age_at(born, acquired),
         sex=sex_from_text(text_of(root, "patdata/gender")),
         source_format="schiller",
-        quantisation_error_mv=max(lead.error_mv for lead in leads.values()),
         acquired=acquired,
     )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import reduce
 from math import gcd, lcm
+from typing import Any
 
 import numpy as np
 
@@ -51,6 +52,16 @@ class Lead:
     gain_per_mv: float
     offset_counts: float
     error_mv: float = 0.0
+
+
+def stacked(leads: Sequence[Lead]) -> dict[str, Any]:
+    """Give the fields of a `Recording` that leads make up: counts [lead, sample], scales [lead], the largest error."""
+    return {
+        "counts": np.stack([lead.counts for lead in leads]),
+        "gain_per_mv": np.array([lead.gain_per_mv for lead in leads], dtype=np.float64),
+        "offset_counts": np.array([lead.offset_counts for lead in leads], dtype=np.float64),
+        "quantisation_error_mv": max(lead.error_mv for lead in leads),
+    }
 
 
 def to_lead(trace: Trace) -> Lead:

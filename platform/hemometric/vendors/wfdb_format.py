@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from hemometric.ecg import Recording
 from hemometric.vendors.demographics import age_from_text, sex_from_text
 from hemometric.vendors.source import ReadError, Vendor, one_ecg, read_bounded
-from hemometric.vendors.traces import Lead, to_lead
+from hemometric.vendors.traces import Lead, stacked, to_lead
 from hemometric.vendors.wfdb_header import MAX_HEADER_BYTES, Header, parse_header
 from hemometric.vendors.wfdb_segments import claimed_segments, read_segments, segment_paths
 from hemometric.vendors.wfdb_signals import read_signals, signal_files
@@ -61,14 +59,11 @@ def _read(path: Path, key: str) -> Recording:
         key=key,
         leads=tuple(leads),
         rate_hz=rate_hz,
-        counts=np.stack([lead.counts for lead in leads.values()]),
-        gain_per_mv=np.array([lead.gain_per_mv for lead in leads.values()], dtype=np.float64),
-        offset_counts=np.array([lead.offset_counts for lead in leads.values()], dtype=np.float64),
+        **stacked(list(leads.values())),
         patient_id=next((comments[name] for name in ("patientid", "subjectid") if comments.get(name)), None),
         age_years=age_from_text(comments.get("age", "")),
         sex=sex_from_text(comments.get("sex", comments.get("gender", ""))),
         source_format="wfdb",
-        quantisation_error_mv=max(lead.error_mv for lead in leads.values()),
         acquired=header.acquired,
     )
 

@@ -280,7 +280,7 @@ def test_flipped_bytes_of_each_layout_end_in_a_reason_or_a_recording(name: str, 
         for _ in range(int(draw.integers(1, 9))):
             content[-int(draw.integers(1, min(3000, len(content))))] = draw.integers(256)
         path.write_bytes(bytes(content))
-        reasons(read_file(path, id="exam", **fields))
+        assert reasons(read_file(path, id="exam", **fields)), "each file is accounted for"
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,9 @@ def test_flipped_bytes_end_in_a_reason_or_a_recording(name: str, tmp_path: Path)
         for _ in range(int(draw.integers(1, 9))):
             content[draw.integers(end)] = draw.integers(256)
         target.write_bytes(bytes(content))
-        says_nothing(read_file(name, path))
+        found = read_file(name, path)
+        assert found, "each file is accounted for"
+        says_nothing(found)
         target.write_bytes(contents[target])
 
 
