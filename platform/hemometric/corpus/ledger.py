@@ -77,31 +77,28 @@ def compare(
     if corpus is None:
         return Ledger(tuple(range(len(ids))), frozenset(), frozenset(), found)
     accepted = _known(with_keyed(corpus.table(columns=["recording_id", "content", "facts"]), names))
-    refused = _known(with_keyed(corpus.quarantine(), names))
+    quarantine = with_keyed(corpus.quarantine(), names)
+    refused = _known(quarantine)
     kept = _read_stamps(corpus.path)
     facts = _facts(corpus, sources, table, measurements, key)
-    fresh, replaced, released = [], set(), set()
+    fresh: set[int] = set()
+    in_doubt: dict[int, str] = {}  # place, and the content that is known
     for place, (name, stamp) in enumerate(zip(ids, seen, strict=True)):
         known = accepted.get(name) or refused.get(name)
-        if known is not None and not (retry_quarantine and name in refused):
-            is_told_alike = facts is None or facts[place] == known[1]
-            if is_told_alike and kept.get(name) == stamp:
-                continue
-            if is_told_alike and next(contents_of([sources[place]], [stamps[place].suffixes], key)) == known[0]:
-                continue
-        fresh.append(place)
-        if name in accepted:
-            replaced.add(name)
-        elif name in refused:
-            released.add(name)
-    # A duplicate of what changes may be one no more.
-    quarantine = with_keyed(corpus.quarantine(), names)
-    waiting = dict(zip(quarantine["recording_id"].to_pylist(), quarantine["same_as"].to_pylist(), strict=True))
-    for place, name in enumerate(ids if replaced else ()):
-        if waiting.get(name) in replaced and name not in released:
-            fresh.append(place)
-            released.add(name)
-    return Ledger(tuple(sorted(fresh)), frozenset(replaced), frozenset(released), found)
+        if known is None or (retry_quarantine and name in refused) or (facts and facts[place] != known[1]):
+            fresh.add(place)
+        elif kept.get(name) != stamp:
+            in_doubt[place] = known[0]
+    if in_doubt:
+        suffixes = [stamps[place].suffixes for place in in_doubt]
+        contents = contents_of([sources[place] for place in in_doubt], suffixes, key)
+        fresh |= {place for (place, known), now in zip(in_doubt.items(), contents, strict=True) if now != known}
+    replaced = frozenset(ids[place] for place in fresh if ids[place] in accepted)
+    if replaced:  # a duplicate of what changes may be one no more
+        same_as = dict(zip(quarantine["recording_id"].to_pylist(), quarantine["same_as"].to_pylist(), strict=True))
+        fresh |= {place for place, name in enumerate(ids) if same_as.get(name) in replaced}
+    released = frozenset(ids[place] for place in fresh if ids[place] in refused)
+    return Ledger(tuple(sorted(fresh)), replaced, released, found)
 
 
 def with_keyed(table: pa.Table, names: Names) -> pa.Table:
@@ -150,13 +147,13 @@ def _facts(
 
 def write_stamps(out: Path, ledger: Ledger) -> None:
     """Keep sizes and times beside the corpus; those of sources that were not found this time are kept too."""
-    kept = _read_stamps(out)
-    found = ledger.stamps["recording_id"].to_pylist()
-    kept |= dict(zip(found, ledger.stamps["stamp"].to_pylist(), strict=True))
+    before = _read_stamps(out)
+    found = zip(ledger.stamps["recording_id"].to_pylist(), ledger.stamps["stamp"].to_pylist(), strict=True)
+    kept = before | dict(found)
+    if kept == before:
+        return
     names = sorted(kept)
     table = pa.table([pa.array(names), pa.array([kept[name] for name in names], pa.string())], schema=_STAMPS_SCHEMA)
-    if _read_stamps(out) == kept and names:
-        return
     with replacing(out / STAMPS) as temporary:
         pq.write_table(table, temporary, compression="zstd")
 

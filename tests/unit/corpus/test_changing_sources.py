@@ -5,6 +5,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from hemometric import vendors
@@ -159,3 +160,31 @@ def test_a_bad_record_of_segments_is_refused_by_itself(archive: Path, tmp_path: 
     header.write_text(header.read_text().replace("r1 1000", "gone 1000"))
     counts = ingest(CONFIG, [archive], tmp_path / "out", key).counts
     assert (counts.found, counts.accepted, counts.rejected) == (5, 4, {"missing_file": 1})
+
+
+def test_a_touched_file_of_many_ecgs_is_hashed_once(
+    tmp_path: Path, write_record, ingest, key: Key, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = [
+        vendors.read(source).signal
+        for number in range(6)
+        for source in vendors.find([write_record(tmp_path / "wfdb", f"r{number}", seed=number)])
+    ]
+    (tmp_path / "arrays").mkdir()
+    path = tmp_path / "arrays" / "many.npy"
+    np.save(path, np.stack(values))
+    wanted = {"npy": {"rate_hz": 100, "unit": "mV", "axes": ("ecg", "lead", "sample")}}
+    config = IngestConfig(patients="recording_is_patient", formats=wanted)
+    first = ingest(config, [path.parent], tmp_path / "out", key)
+    assert first.counts.accepted == 6
+    os.utime(path, ns=(1, 10**18))
+    hashed: list[Path] = []
+    plain = stamps._digest
+
+    def counted(path: Path, suffixes: tuple[str, ...]) -> bytes:
+        hashed.append(path)
+        return plain(path, suffixes)
+
+    monkeypatch.setattr(stamps, "_digest", counted)
+    assert ingest(config, [path.parent], tmp_path / "out", key) == first
+    assert hashed == [path]
