@@ -172,14 +172,14 @@ class Vendor:
 
     def read_all(self, path: Path, keys: Mapping[str, str]) -> Iterator[Recording | Rejected]:
         """Read ECGs of one file, from item to key; bad bytes of any kind give `Rejected`, never an exception."""
-        waiting = list(keys.values())
+        num_read = 0
         try:
             for found in self._read_or_say_why_not(path, keys):
-                waiting.remove(found.key)
+                num_read += 1
                 yield found
         except Exception as error:  # noqa: BLE001 - libraries raise anything when bytes are bad
             reason, detail = self._refusal(error)
-            yield from (Rejected(key, reason, detail) for key in waiting)
+            yield from (Rejected(key, reason, detail) for key in list(keys.values())[num_read:])
 
     def _read_or_say_why_not(self, path: Path, keys: Mapping[str, str]) -> Iterator[Recording | Rejected]:
         # `items` raises what kept `list_items` from naming them.
