@@ -12,7 +12,7 @@ PACKAGE = SOURCE / "hemometric"
 # Left to right: a room imports rooms further left only; rooms of one group do not import each other.
 LINE: list[set[str]] = [
     {"errors"},
-    {"ecg"},
+    {"ecg", "progress", "tracker"},
     {"config"},
     {"waveform", "distances", "synthesis"},
     {"vendors"},

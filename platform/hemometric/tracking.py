@@ -1,4 +1,4 @@
-"""MLflow behind the `Tracker` protocol of `learning`: the only module that imports mlflow, inside its functions.
+"""MLflow behind the `Tracker` protocol: the only module that imports mlflow, inside its functions.
 
 Runs are found or created by tag, so a restarted job goes on in the same MLflow run. What reaches MLflow are numbers,
 configs and files that we name; never a recording, a patient or a path that could name one.
@@ -19,7 +19,7 @@ from pydantic import field_validator
 
 from hemometric.config import PLACEMENT, Config
 from hemometric.errors import HemometricError, UsageError
-from hemometric.learning.tracker import NullTracker, Plain, Status, Tracker
+from hemometric.tracker import NullTracker, Plain, Status, Tracker
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

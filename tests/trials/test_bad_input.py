@@ -115,9 +115,9 @@ def version(name: str, field: str) -> Callable[[Path], None]:
 def only_checkpoint_cut(bench: Bench) -> list[object]:
     """A run whose checkpoints are all damaged: going on would silently begin again."""
     from hemometric.errors import InterruptedRunError
-    from hemometric.runs.base import run_folder
     from hemometric.runs.pretrain import pretrain
     from hemometric.runs.training import Hooks, run_identity
+    from hemometric.runs.training_run import run_folder
 
     config = bench.line.pretrain(bench.out, workers=0, tracking={"kind": "none"})
     identity = run_identity(config, open_corpus(config.corpus).hash)

@@ -1,4 +1,4 @@
-"""The step loop and what it needs: batches, learner, optimiser, schedule, checkpoints, tracker, progress.
+"""The step loop and what it needs: batches, learner, optimiser, schedule, checkpoints.
 
 Plain torch: no Ray and no MLflow. Everything that changes from step to step is a pure function of (config, corpus,
 seed, step) or lies in the checkpoint, so a run that is killed ends as the run that was not.
@@ -12,36 +12,25 @@ from hemometric.learning.learner import Learner
 from hemometric.learning.loop import Validate, fit
 from hemometric.learning.optimiser import OptimiserConfig
 from hemometric.learning.outcome import Fit, Report
-from hemometric.learning.progress import BarProgress, JsonLinesProgress, NullProgress, Progress, progress_on
 from hemometric.learning.schedule import ConstantSchedule, CosineSchedule, PolySchedule, ScheduleConfig
-from hemometric.learning.tracker import MemoryTracker, NullTracker, Status, Tracker
 
 __all__ = [
-    "BarProgress",
     "Batches",
     "Checkpoint",
     "CheckpointStore",
     "ConstantSchedule",
     "CosineSchedule",
     "Fit",
-    "JsonLinesProgress",
     "Learner",
-    "MemoryTracker",
-    "NullProgress",
-    "NullTracker",
     "OptimiserConfig",
     "PolySchedule",
-    "Progress",
     "Report",
     "ScheduleConfig",
-    "Status",
-    "Tracker",
     "TrainingBatch",
     "Validate",
     "World",
     "asked_to_stop",
     "fit",
-    "progress_on",
     "recording_key",
     "recording_keys",
 ]

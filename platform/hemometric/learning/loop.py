@@ -24,11 +24,11 @@ from hemometric.learning.learner import Learner
 from hemometric.learning.meter import Meter
 from hemometric.learning.optimiser import OptimiserConfig, set_learning_rate
 from hemometric.learning.outcome import Fit, Report
-from hemometric.learning.progress import NullProgress, Progress
 from hemometric.learning.schedule import ScheduleConfig
 from hemometric.learning.state import RunState, copied_weights, from_state, to_state
 from hemometric.learning.step import Step, train_step
-from hemometric.learning.tracker import NullTracker, Tracker
+from hemometric.progress import NullProgress, Progress
+from hemometric.tracker import NullTracker, Tracker
 
 _LOG = logging.getLogger(__name__)
 

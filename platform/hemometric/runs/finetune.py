@@ -26,9 +26,9 @@ from hemometric.encoders import (
     save,
 )
 from hemometric.errors import IntegrityError, UsageError
-from hemometric.learning import Learner, World, progress_on
+from hemometric.learning import Learner, World
 from hemometric.objectives import SupervisedObjective
-from hemometric.runs.base import TrainingRun, run_folder
+from hemometric.progress import progress_on
 from hemometric.runs.outcome import finished_lines, open_trackers, write_outcome
 from hemometric.runs.tasks import RegressionTask, TaskConfig, labelled_rows, scaled, validation_metrics
 from hemometric.runs.training import (
@@ -43,6 +43,7 @@ from hemometric.runs.training import (
     provenance,
     run_identity,
 )
+from hemometric.runs.training_run import TrainingRun, run_folder
 from hemometric.runs.words import finished_already
 
 log = logging.getLogger(__name__)

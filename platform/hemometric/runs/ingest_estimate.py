@@ -20,7 +20,7 @@ from hemometric.corpus.pseudonyms import Key, default_key_path, load_or_create_k
 from hemometric.corpus.survey import Survey, survey, units_of
 from hemometric.corpus.units import read_unit
 from hemometric.errors import UsageError
-from hemometric.learning.progress import as_clock
+from hemometric.progress import as_clock
 from hemometric.runs.ingest import IngestRun
 from hemometric.runs.words import counted
 

@@ -13,13 +13,14 @@ import yaml
 
 from hemometric.config import essence
 from hemometric.errors import InterruptedRunError
-from hemometric.learning import Fit, Tracker
+from hemometric.learning import Fit
 from hemometric.mining import MAX_HUB_SHARE
-from hemometric.runs.base import TrainingRun
 from hemometric.runs.folder import write_text
 from hemometric.runs.records import Both, MetricsFile, read_metrics, read_sealed, write_sealed
 from hemometric.runs.shapes import Outcome
+from hemometric.runs.training_run import TrainingRun
 from hemometric.runs.words import counted
+from hemometric.tracker import Tracker
 from hemometric.tracking import open_tracker
 
 _NOTICED = 1.02

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Column
 
-from hemometric.learning.progress import as_clock, tell
+from hemometric.progress import as_clock, tell
 
 INTERVAL_S = 10.0
 

@@ -12,10 +12,10 @@ from pydantic import model_validator
 
 from hemometric.corpus import Cache
 from hemometric.encoders import EncoderConfig, ResNet1dConfig, save
-from hemometric.learning import Learner, World, progress_on
+from hemometric.learning import Learner, World
 from hemometric.mining import BatchMiner, Mined, MiningConfig, keep, write_triplets
 from hemometric.objectives import PretrainObjectiveConfig, TripletObjective
-from hemometric.runs.base import TrainingRun, run_folder
+from hemometric.progress import progress_on
 from hemometric.runs.feed import Feed, in_chunks
 from hemometric.runs.outcome import finished_lines, open_trackers, write_outcome
 from hemometric.runs.training import (
@@ -30,6 +30,7 @@ from hemometric.runs.training import (
     provenance,
     run_identity,
 )
+from hemometric.runs.training_run import TrainingRun, run_folder
 from hemometric.runs.words import finished_already
 
 MAX_VALIDATION_CHUNKS = 8

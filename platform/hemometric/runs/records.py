@@ -15,9 +15,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
 from hemometric.errors import IntegrityError
-from hemometric.learning.tracker import Plain, Status, Tracker
 from hemometric.runs.folder import write_text
 from hemometric.runs.shapes import ProgressState
+from hemometric.tracker import Plain, Status, Tracker
 
 SEAL = "sha256"
 """Key of a sealed file's own hash, over all of its other keys."""

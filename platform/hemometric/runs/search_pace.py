@@ -6,7 +6,7 @@ import math
 import time
 from types import TracebackType
 
-from hemometric.learning.progress import as_clock
+from hemometric.progress import as_clock
 from hemometric.runs.pace import Display
 
 _LEAST_WORK = 1.0

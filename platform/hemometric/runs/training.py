@@ -19,22 +19,13 @@ from hemometric.corpus.files import usable
 from hemometric.ecg import Float32
 from hemometric.encoders import load
 from hemometric.errors import DataRejectedError, IntegrityError, UsageError
-from hemometric.learning import (
-    CheckpointStore,
-    Fit,
-    Learner,
-    NullProgress,
-    NullTracker,
-    Progress,
-    Report,
-    Tracker,
-    World,
-    fit,
-)
+from hemometric.learning import CheckpointStore, Fit, Learner, Report, World, fit
 from hemometric.mining import BatchMiner
-from hemometric.runs.base import TrainingRun
+from hemometric.progress import NullProgress, Progress
 from hemometric.runs.feed import Feed
 from hemometric.runs.folder import read_identity
+from hemometric.runs.training_run import TrainingRun
+from hemometric.tracker import NullTracker, Tracker
 
 log = logging.getLogger(__name__)
 

@@ -19,14 +19,15 @@ from pydantic import Field, model_validator
 from hemometric.config import PLACEMENT, Config, decode, fingerprint
 from hemometric.encoders import load
 from hemometric.errors import UsageError
-from hemometric.learning import Report, World, progress_on
-from hemometric.runs.base import run_folder
+from hemometric.learning import Report, World
+from hemometric.progress import progress_on
 from hemometric.runs.finetune import FinetuneRun, SupervisedRun, finetune, resolved
 from hemometric.runs.outcome import open_trackers, read_outcome
 from hemometric.runs.records import read_metrics, read_sealed, write_sealed
 from hemometric.runs.search import Search, Value, drawn, replaced
 from hemometric.runs.shapes import TrialsTable
 from hemometric.runs.training import Hooks, is_finished
+from hemometric.runs.training_run import run_folder
 from hemometric.runs.trials import (
     SCORE,
     TRIAL_ERRORS,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from hemometric.runs.base import run_folder
 from hemometric.runs.outcome import finished_lines
 from hemometric.runs.pretrain import PretrainRun, identity_of, pretrain
 from hemometric.runs.training import checked_corpus, is_finished
+from hemometric.runs.training_run import run_folder
 from hemometric.runs.words import finished_already
 from hemometric.runtime.session import session
 from hemometric.runtime.train import train_on_ray

@@ -16,12 +16,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from hemometric.errors import ClusterError, HemometricError, InterruptedRunError, UsageError
-from hemometric.learning import Report, World, progress_on
-from hemometric.learning.progress import Progress
-from hemometric.runs.base import TrainingRun
+from hemometric.learning import Report, World
+from hemometric.progress import Progress, progress_on
 from hemometric.runs.outcome import open_trackers
 from hemometric.runs.records import ProgressFile, read_progress
 from hemometric.runs.training import Hooks
+from hemometric.runs.training_run import TrainingRun
 from hemometric.runtime.failures import translated
 from hemometric.runtime.mailbox import Mailbox
 from hemometric.runtime.session import check_cpus, cluster_cpus, cluster_gpus, needed_cpus

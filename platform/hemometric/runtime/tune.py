@@ -8,12 +8,12 @@ import os
 from typing import Any
 
 from hemometric.errors import HemometricError, InterruptedRunError, PrecheckError, PrivacyError
-from hemometric.runs.base import run_folder
 from hemometric.runs.finetune import FinetuneRun, finetune, resolved
 from hemometric.runs.outcome import read_outcome
 from hemometric.runs.search import Value, space
 from hemometric.runs.search_pace import SearchPace
 from hemometric.runs.training import is_finished
+from hemometric.runs.training_run import run_folder
 from hemometric.runs.trials import (
     SCORE,
     TRIAL_ERRORS,

@@ -17,7 +17,7 @@ import typer
 from hemometric.cli import guarded, main
 from hemometric.cli.begins import _run as run_words
 from hemometric.cli.ends import say
-from hemometric.learning.progress import JsonLinesProgress, tell
+from hemometric.progress import JsonLinesProgress, tell
 
 HEMOMETRIC = [sys.executable, "-m", "hemometric.cli"]
 

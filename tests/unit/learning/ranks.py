@@ -30,7 +30,6 @@ from hemometric.learning import (
     ConstantSchedule,
     Fit,
     Learner,
-    MemoryTracker,
     OptimiserConfig,
     Report,
     TrainingBatch,
@@ -40,6 +39,7 @@ from hemometric.learning import (
 )
 from hemometric.mining import Ahead, MiningConfig
 from hemometric.objectives import MarginObjective, SupervisedObjective, TripletObjective
+from hemometric.tracker import MemoryTracker
 
 LEADS = ("I", "II")
 BATCH, NUM_SAMPLES = 8, 100

@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from hemometric.errors import IntegrityError, InterruptedRunError, PrecheckError, UsageError
-from hemometric.learning import CheckpointStore, Learner, MemoryTracker, OptimiserConfig, World
+from hemometric.learning import CheckpointStore, Learner, OptimiserConfig, World
 from hemometric.learning.generators import seed_generators
 from hemometric.learning.step import train_step
+from hemometric.tracker import MemoryTracker
 
 STATE = {"fingerprint": "config-a", "manifest_hash": "corpus-a"}
 

@@ -14,11 +14,12 @@ import torch
 from hemometric.corpus import open_corpus
 from hemometric.encoders import load, load_trunk
 from hemometric.errors import InterruptedRunError, UsageError
-from hemometric.learning import Learner, MemoryTracker
+from hemometric.learning import Learner
 from hemometric.runs import finetune as runs_finetune
 from hemometric.runs import training
 from hemometric.runs.finetune import FinetuneRun, finetune, resolved
 from hemometric.runs.training import Hooks
+from hemometric.tracker import MemoryTracker
 
 HERE: dict[str, Any] = {"workers": 0, "tracking": {"kind": "none"}}
 MARGIN = {"metric": {"kind": "margin", "learnt": True}, "task_loss": "rmse"}

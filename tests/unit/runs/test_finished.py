@@ -12,9 +12,10 @@ from hemometric.encoders import load
 from hemometric.errors import IntegrityError, PrecheckError, UsageError
 from hemometric.runs import pretrain as runs_pretrain
 from hemometric.runs import training
-from hemometric.runs.base import run_folder, with_absolute_paths
+from hemometric.runs.base import with_absolute_paths
 from hemometric.runs.finetune import FinetuneRun, resolved
 from hemometric.runs.training import checked_corpus, is_finished
+from hemometric.runs.training_run import run_folder
 
 HERE: dict[str, Any] = {"workers": 0, "tracking": {"kind": "none"}}
 

@@ -16,12 +16,13 @@ from hemometric.config import decode_file, fingerprint
 from hemometric.corpus import lay_cache, open_corpus
 from hemometric.encoders import load
 from hemometric.errors import InterruptedRunError, UsageError
-from hemometric.learning import MemoryTracker, World
+from hemometric.learning import World
 from hemometric.mining import read_triplets
 from hemometric.runs import pretrain as runs_pretrain
 from hemometric.runs.pretrain import PretrainRun, identity_of, mining_feed, pretrain
 from hemometric.runs.records import read_metrics
 from hemometric.runs.training import Hooks, check_batches, is_finished, run_identity
+from hemometric.tracker import MemoryTracker
 
 HERE: dict[str, Any] = {"workers": 0, "tracking": {"kind": "none"}}
 

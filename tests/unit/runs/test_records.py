@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from hemometric.errors import PrecheckError, UsageError
-from hemometric.learning.tracker import MemoryTracker
 from hemometric.runs import pace
 from hemometric.runs.folder import claim_folder, write_text
 from hemometric.runs.outcome import finished_lines
 from hemometric.runs.pace import Pace
 from hemometric.runs.records import Both, MetricsFile, ProgressFile, read_metrics, read_progress, write_sealed
+from hemometric.tracker import MemoryTracker
 
 
 def test_metrics_are_read_back_by_step(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ STATEMENTS = {
     "import hemometric.waveform, hemometric.vendors": set(),
     "import hemometric.corpus, hemometric.batches, hemometric.synthesis": set(),
     "import hemometric.distances": set(),
+    "import hemometric.runs.ingest": set(),
     "import hemometric; hemometric.mining.BatchMiner": {"torch"},
     "import hemometric.encoders": {"torch"},
     JOBS: {"torch", "sklearn", "matplotlib"},

@@ -17,7 +17,7 @@ from mlflow.exceptions import MlflowException
 from hemometric import tracking
 from hemometric.config import decode
 from hemometric.errors import UsageError
-from hemometric.learning import NullTracker
+from hemometric.tracker import NullTracker
 from hemometric.tracking import IDENTITY_TAG, PARENT_TAG, MlflowTracker, TrackingConfig, open_tracker, run_id_of
 
 

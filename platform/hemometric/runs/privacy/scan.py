@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from hemometric.errors import PrivacyError, UsageError
-from hemometric.learning.progress import as_clock
+from hemometric.progress import as_clock
 from hemometric.runs.pace import Display
 from hemometric.runs.privacy.contents import content_of, look_into
 from hemometric.runs.privacy.search import Search, Streams

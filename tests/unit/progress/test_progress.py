@@ -5,7 +5,7 @@ import math
 import pytest
 from rich.console import Console
 
-from hemometric.learning import BarProgress, JsonLinesProgress, NullProgress, progress_on
+from hemometric.progress import BarProgress, JsonLinesProgress, NullProgress, progress_on
 
 
 class Terminal(io.StringIO):

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from hemometric.learning import MemoryTracker, NullTracker, Tracker
+from hemometric.tracker import MemoryTracker, NullTracker, Tracker
 
 
 @pytest.mark.parametrize("make", [MemoryTracker, NullTracker])
