@@ -6,13 +6,16 @@ each once an epoch in the order of one seeded permutation, and one of its neighb
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from pydantic import Field
 
-from hemometric.batches.order import Order, Positions, hashes
+from hemometric.batches.hashes import hashes
+from hemometric.batches.order import Order, Positions
+from hemometric.batches.roster import Roster
 from hemometric.config import Config
 from hemometric.errors import UsageError
 
@@ -34,6 +37,11 @@ class NeighbourOrder:
     neighbours: Positions
     seed: int
 
+    @property
+    def left_out(self) -> Mapping[str, int]:
+        """Nobody is left out."""
+        return {}
+
     def batch(self, step: int) -> Positions:
         """Give the rows of one batch, int64 [batch_size], the same for every world.
 
@@ -41,9 +49,7 @@ class NeighbourOrder:
         An anchor without neighbours is paired with any other recording.
         """
         anchors = self.anchors.batch(step)
-        first = step * self.anchors.batch_size
-        epochs = (first + np.arange(len(anchors))) // self.anchors.num_recordings
-        drawn = np.concatenate([hashes(anchors[epochs == e], self.seed, int(e)) for e in np.unique(epochs)])
+        drawn = hashes(anchors, self.seed, self.anchors.epochs(step))
         known = (self.neighbours >= 0).sum(axis=1)[anchors]
         chosen = self.neighbours[anchors, (drawn % np.maximum(known, 1).astype(np.uint64)).astype(np.int64)]
         num_others = np.uint64(max(1, self.anchors.num_recordings - 1))
@@ -78,15 +84,8 @@ class NeighbourBatches(Config):
         """How many neighbours of each recording `build` wants to know."""
         return self.k
 
-    def build(
-        self, num_recordings: int, batch_size: int, seed: int, neighbours: Positions | None = None
-    ) -> NeighbourOrder:
+    def build(self, roster: Roster, batch_size: int, seed: int) -> NeighbourOrder:
         """Give the order.
-
-        Parameters
-        ----------
-        neighbours : int64 [recording, k]
-            Rows; -1 for none.
 
         Raises
         ------
@@ -97,8 +96,6 @@ class NeighbourBatches(Config):
             raise UsageError(
                 f"batch_size {batch_size} is odd, and batches of neighbours are of pairs; take an even one"
             )
-        if neighbours is None:
+        if roster.neighbours is None:
             raise UsageError("batches of kind neighbours need a table of them; set mining.graph.path, in pretraining")
-        if len(neighbours) != num_recordings:
-            raise ValueError(f"neighbours of {len(neighbours)} recordings were given; there are {num_recordings}")
-        return NeighbourOrder(Order(num_recordings, batch_size // 2, seed), neighbours[:, : self.k], seed)
+        return NeighbourOrder(Order(len(roster), batch_size // 2, seed), roster.neighbours[:, : self.k], seed)

@@ -8,6 +8,7 @@ recording).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
@@ -15,16 +16,18 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from hemometric.batches.hashes import hashes
 from hemometric.errors import UsageError
 
 Positions = npt.NDArray[np.int64]
 
-_GOLDEN = 0x9E3779B97F4A7C15
-_WORD = 0xFFFFFFFFFFFFFFFF
-
 
 class BatchOrder(Protocol):
     """Who sits in which batch; see `Order`."""
+
+    @property
+    def left_out(self) -> Mapping[str, int]:
+        """From a reason to the number of recordings that sit in no batch for it."""
 
     def batch(self, step: int) -> Positions:
         """Give the rows of one batch, int64 [batch_size], the same for every world."""
@@ -56,6 +59,11 @@ class Order:
                 "lower batch_size"
             )
 
+    @property
+    def left_out(self) -> Mapping[str, int]:
+        """Nobody is left out."""
+        return {}
+
     def batch(self, step: int) -> Positions:
         """Give the rows of one batch, int64 [batch_size], the same for every world."""
         first = step * self.batch_size
@@ -69,6 +77,10 @@ class Order:
     def epoch(self, step: int) -> int:
         """Give the epoch of a batch's first draw."""
         return step * self.batch_size // self.num_recordings
+
+    def epochs(self, step: int) -> Positions:
+        """Give the epoch of each draw of a batch, int64 [batch_size]."""
+        return (step * self.batch_size + np.arange(self.batch_size)) // self.num_recordings
 
     def num_steps(self, num_epochs: int) -> int:
         """Give the steps that cover so many epochs; the last one may reach into the next."""
@@ -94,28 +106,7 @@ def deal(batch: Positions, rank: int, world: int) -> Positions:
 
 @lru_cache(maxsize=4)
 def permutation(num: int, seed: int, epoch: int) -> Positions:
-    """Permute 0 … num - 1 by sorting keyed hashes (SplitMix64; Steele, Lea and Flood 2014).
-
-    Written out, since numpy keeps the right to change its generators' streams and a resume must not see that.
-    """
+    """Permute 0 … num - 1 by sorting keyed hashes."""
     order = np.argsort(hashes(np.arange(num), seed, epoch), kind="stable").astype(np.int64)
     order.setflags(write=False)  # it is shared by all that ask for this epoch
     return order
-
-
-def hashes(rows: Positions, seed: int, epoch: int) -> npt.NDArray[np.uint64]:
-    """Hash rows keyed by (seed, epoch): 64 uniform bits each."""
-    keyed = _mix_int(_mix_int(seed & _WORD) ^ (epoch & _WORD))
-    with np.errstate(over="ignore"):
-        mixed = (rows + 1).astype(np.uint64) * np.uint64(_GOLDEN) + np.uint64(keyed)
-        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        mixed ^= mixed >> np.uint64(31)
-    return mixed
-
-
-def _mix_int(value: int) -> int:
-    value = (value + _GOLDEN) & _WORD
-    value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & _WORD
-    value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & _WORD
-    return value ^ (value >> 31)

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
-from hemometric.batches.order import Order, Positions
+from hemometric.batches.order import Order
+from hemometric.batches.roster import Roster
 from hemometric.config import Config
 
 
 class RandomBatches(Config):
-    """Each epoch is one permutation of all recordings; who meets whom is left to chance."""
+    """Each epoch is one permutation of all recordings; who meets whom is left to chance.
+
+    Each recording comes exactly once an epoch.
+    """
 
     kind: Literal["random"] = "random"
+    num_neighbours: ClassVar[int] = 0
 
-    @property
-    def num_neighbours(self) -> int:
-        """None are wanted."""
-        return 0
-
-    def build(
-        self,
-        num_recordings: int,
-        batch_size: int,
-        seed: int,
-        neighbours: Positions | None = None,  # noqa: ARG002 - as the others
-    ) -> Order:
+    def build(self, roster: Roster, batch_size: int, seed: int) -> Order:
         """Give the order.
 
         Raises
@@ -32,4 +26,4 @@ class RandomBatches(Config):
         UsageError
             There are fewer recordings than draws in a batch.
         """
-        return Order(num_recordings, batch_size, seed)
+        return Order(len(roster), batch_size, seed)

@@ -150,6 +150,14 @@ class Cache:
         """The split of each row."""
         return self._text("split")
 
+    @cached_property
+    def acquired(self) -> npt.NDArray[np.datetime64]:
+        """When each recording was acquired, datetime64[s]; NaT where nobody knows.
+
+        Shifted by a secret of each patient: only intervals within one patient hold.
+        """
+        return self._rows["acquired"].to_numpy().astype("datetime64[s]")
+
     @property
     def num_rejected(self) -> int:
         """How many recordings the preparation refused."""
@@ -192,6 +200,17 @@ class Cache:
             values[:] = [None if value is None else tuple(value) for value in self._rows[full].to_pylist()]
             return values
         return np.array(pc.cast(self._rows[full], pa.float64()).to_numpy(), dtype=np.float64)
+
+    def codes(self, name: str) -> npt.NDArray[np.int64]:
+        """Number the different values of a column of text, in the order in which they come.
+
+        Returns
+        -------
+        int64 [recording]
+            Equal where the values are; -1 where absent.
+        """
+        codes = self._rows[name].combine_chunks().dictionary_encode().indices
+        return np.asarray(pc.fill_null(codes, -1).to_numpy(), dtype=np.int64)
 
     def is_intact(self) -> bool:
         """Compare sizes, hash and checksums with those that were noted when the cache was laid."""

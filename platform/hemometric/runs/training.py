@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hemometric import __version__
-from hemometric.batches import Positions
+from hemometric.batches import Positions, Roster
 from hemometric.config import fingerprint
 from hemometric.corpus import Cache, Corpus, lay_cache, open_corpus
 from hemometric.corpus.files import usable
@@ -179,8 +179,20 @@ def feed_of(
     """Give the batches of `rows` that a run's config orders, as this rank sees them.
 
     `neighbours`, int64 [recording, k], are positions in `rows`, for an order that brings them together.
+
+    Raises
+    ------
+    UsageError
+        The order needs what the corpus does not tell, or cannot fill a batch.
     """
-    order = config.batches.build(len(rows), config.batch_size, config.seed, neighbours)
+    roster = Roster(
+        patients=cache.codes("patient")[rows],
+        sites=cache.codes("site")[rows],
+        acquired=cache.acquired[rows],
+        targets=targets,
+        neighbours=neighbours,
+    )
+    order = config.batches.build(roster, config.batch_size, config.seed)
     return Feed(cache, rows, order, config.num_steps, world, miner=miner, targets=targets)
 
 
@@ -195,6 +207,11 @@ def fit_run(
     validate: Callable[[Learner], dict[str, float]] | None,
 ) -> Fit:
     """Train as a run's config says, with its checkpoints in its folder; see `learning.fit`."""
+    left_out = feed.order.left_out
+    if left_out and feed.world.is_main:
+        counts = ", ".join(f"{reason} {num}" for reason, num in sorted(left_out.items()))
+        log.warning("of %d recordings, batches of kind %s leave out: %s", len(feed.rows), config.batches.kind, counts)
+        hooks.tracker.tags({"batches_left_out": counts})
     return fit(
         learner,
         feed,

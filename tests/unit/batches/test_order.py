@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from hemometric.batches import Order, RandomBatches, deal
+from hemometric.batches import Order, RandomBatches, Roster, deal
 from hemometric.batches.order import permutation
 from hemometric.errors import UsageError
 
@@ -50,7 +50,7 @@ def test_permutation_is_that_of_a_plain_loop(num: int, seed: int, epoch: int) ->
 
 @pytest.mark.parametrize(("num", "size", "seed"), [(n, b, s) for n, b, s in GRID if b <= n])
 def test_each_recording_once_an_epoch_and_epochs_are_concatenated(num: int, size: int, seed: int) -> None:
-    order = RandomBatches().build(num, size, seed)
+    order = RandomBatches().build(Roster(patients=np.arange(num)), size, seed)
     num_steps = order.num_steps(3)
     draws = np.concatenate([order.batch(step) for step in range(num_steps)])
     for epoch in range(3):

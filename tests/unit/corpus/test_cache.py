@@ -77,6 +77,20 @@ def test_columns_and_labels(lay, whole_corpus: Path) -> None:
             cache.column(name)
 
 
+def test_times_and_codes_of_text(lay, whole_corpus: Path) -> None:
+    cache = lay()
+    rows = {row["recording_id"]: row for row, _ in open_corpus(whole_corpus).recordings(["train", "validation"])}
+    wanted = [rows[recording_id] for recording_id in cache.recording_ids]
+    assert cache.acquired.dtype == "datetime64[s]"
+    assert cache.acquired.tolist() == [row["acquired"] and row["acquired"].replace(microsecond=0) for row in wanted]
+    assert cache.codes("patient").dtype == np.int64
+    for name in ("patient", "site", "sex"):
+        codes, values = cache.codes(name).tolist(), [row[name] for row in wanted]
+        pairs = set(zip(codes, values, strict=True))
+        assert len(pairs) == len(set(codes)) == len(set(values))
+        assert all((code == -1) == (value is None) for code, value in pairs)
+
+
 def test_rows_of_each_split(lay) -> None:
     cache = lay(("validation", "train"))
     train, validation = cache.rows("train"), cache.rows("validation")

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from hemometric.batches import RandomBatches
+from hemometric.batches import RandomBatches, Roster
 from hemometric.corpus import Cache, lay_cache, open_corpus
+from hemometric.errors import UsageError
 from hemometric.learning import World
 from hemometric.runs.feed import Feed, _is_timed, in_chunks
+from hemometric.runs.training import feed_of
 from hemometric.waveform import Preparation, prepare
 
 
@@ -25,7 +27,7 @@ def cache(line: Any, tmp_path_factory: pytest.TempPathFactory) -> Cache:
 def feed(cache: Cache, rank: int = 0, size: int = 1) -> Feed:
     rows = cache.rows("train")
     targets = cache.column("mpcwp_mmhg")[rows].astype(np.float32)
-    order = RandomBatches().build(len(rows), 8, 3)
+    order = RandomBatches().build(Roster(patients=rows), 8, 3)
     return Feed(cache=cache, rows=rows, order=order, num_steps=6, world=World(rank, size), targets=targets)
 
 
@@ -55,6 +57,59 @@ def test_the_world_only_deals_it_out(cache: Cache, size: int) -> None:
             assert part.targets is not None
             assert whole.targets is not None
             assert torch.equal(part.targets, whole.targets[part.positions])
+
+
+@pytest.mark.parametrize(
+    "batches",
+    [
+        {"kind": "random"},
+        {"kind": "patients", "recordings_per_patient": 2},
+        {"kind": "participant_balanced"},
+        {"kind": "label_balanced", "edges": [12, 18]},
+        {"kind": "site"},
+        {"kind": "pairs"},
+    ],
+    ids=lambda batches: batches["kind"],
+)
+def test_orders_know_of_the_cache_what_they_need(line: Any, cache: Cache, tmp_path: Path, batches: Any) -> None:
+    config = line.finetune(tmp_path, batches=batches)
+    rows = cache.rows("train")[::-1]  # of any rows that a run picks
+    targets = cache.column("mpcwp_mmhg")[rows].astype(np.float32)
+    made = feed_of(config, cache, rows, World(), targets=targets)
+    sites = dict(zip(cache.recording_ids.tolist(), cache.column("site").tolist(), strict=True))
+    for batch in map(made.batch, range(40)):
+        patients = batch.patients
+        assert batch.targets is not None
+        if batches["kind"] in {"patients", "pairs"}:
+            assert patients[::2] == patients[1::2]
+        if batches["kind"] == "pairs":
+            assert all(a != b for a, b in zip(batch.recording_ids[::2], batch.recording_ids[1::2], strict=True))
+        if batches["kind"] == "site":
+            assert len({sites[name] for name in batch.recording_ids}) == 1
+        if batches["kind"] == "label_balanced":
+            assert set(np.bincount(np.digitize(batch.targets, [12, 18], right=True)).tolist()) == {2, 3}
+    assert sum(made.order.left_out.values()) < len(rows)
+
+
+def test_times_are_those_of_the_cache(line: Any, tmp_path: Path) -> None:
+    real = lay_cache(open_corpus(line.real), Preparation(duration_s=2.0), ("train",), tmp_path)
+    rows = real.rows("train")
+    num = {}
+    for limits in ({}, {"max_gap_days": 3}, {"min_gap_days": 3}):
+        batches = {"kind": "pairs", **limits}
+        made = feed_of(line.pretrain(tmp_path, batches=batches, batch_size=2), real, rows, World())
+        num[tuple(limits)] = len(rows) - sum(made.order.left_out.values())
+        pair = real.acquired[made.rows[made.order.batch(0)]]
+        days = abs(pair[0] - pair[1]) / np.timedelta64(1, "D")
+        assert limits.get("min_gap_days", 0) <= days <= limits.get("max_gap_days", np.inf)
+    assert num[()] > max(num["max_gap_days",], num["min_gap_days",])
+
+
+def test_times_that_the_corpus_lacks_are_one_sentence(line: Any, cache: Cache, tmp_path: Path) -> None:
+    config = line.finetune(tmp_path, batches={"kind": "pairs", "min_gap_days": 1})
+    assert np.isnat(cache.acquired).all()
+    with pytest.raises(UsageError, match="need times of acquisition, and no recording has one"):
+        feed_of(config, cache, cache.rows("train"), World())
 
 
 def test_batches_begin_anywhere_and_end_at_the_last_step(cache: Cache) -> None:

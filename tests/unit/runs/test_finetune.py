@@ -50,6 +50,16 @@ def trained(config: FinetuneRun, tracker: MemoryTracker | None = None) -> Finetu
     return found
 
 
+def test_who_sits_in_no_batch_is_counted(line: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    tracker = MemoryTracker()
+    trained(line.finetune(tmp_path / "run", **HERE, num_steps=2, batches={"kind": "pairs"}), tracker)
+    reason, num = tracker.tags_seen["batches_left_out"].split()
+    assert reason == "no_partner"
+    assert f"batches of kind pairs leave out: no_partner {num}" in caplog.text
+    corpus = open_corpus(line.labelled).table(["train"], ["patient"])["patient"].to_pylist()
+    assert int(num) == sum(corpus.count(patient) == 1 for patient in corpus) > 0
+
+
 def test_every_parameter_that_should_learn_moves(line: Any, tmp_path: Path, watched: Any) -> None:
     trained(line.finetune(tmp_path / "run", **HERE, objective=MARGIN))
     found = moved(watched)
