@@ -18,7 +18,7 @@ LINE: list[set[str]] = [
     {"vendors"},
     {"corpus"},
     {"batches", "encoders", "mining"},
-    {"objectives"},
+    {"objectives", "views"},
     {"learning"},
     {"evaluation"},
     {"tracking"},

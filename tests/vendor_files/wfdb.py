@@ -10,7 +10,7 @@ STORED = ("patient_id", "age_years", "sex", "acquired")
 
 def write(folder: Path, signal: np.ndarray, leads: tuple[str, ...], rate_hz: float, person: dict) -> Path:
     """Write float [lead, sample] millivolts as one file; see `tests/vendor_files/README.md`."""
-    counts = np.rint(signal * 200).astype("<i2")
+    counts = np.where(np.isnan(signal), -32768, np.rint(np.nan_to_num(signal) * 200)).astype("<i2")  # that is no sample
     (folder / "ecg.dat").write_bytes(np.ascontiguousarray(counts.T).tobytes())
     lines = [f"ecg {len(leads)} {rate_hz:g} {counts.shape[1]} {person['acquired']:%H:%M:%S %d/%m/%Y}"]
     for lead, row in zip(leads, counts, strict=True):

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-_WORD = 0xFFFFFFFFFFFFFFFF
-_GOLDEN = 0x9E3779B97F4A7C15
+from hemometric.encoders.keyed import keyed_words, stream_of
 
 
 @dataclass(frozen=True)
@@ -82,11 +81,9 @@ class KeyedDropout(nn.Module):
     ValueError
         `p` is not in [0, 1).
 
-    References
-    ----------
-    Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011 (counter-based generators). Keys pass the
-    64-bit finaliser of Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014; elements
-    the 32-bit one whose constants Wellons published as lowbias32, 2018.
+    See Also
+    --------
+    keyed.keyed_words : the hash.
     """
 
     def __init__(self, p: float, layer: int) -> None:
@@ -115,7 +112,7 @@ class KeyedDropout(nn.Module):
             )
         if draw.keys.shape[0] != x.shape[0]:
             raise ValueError(f"{draw.keys.shape[0]} dropout keys for a batch of {x.shape[0]} rows")
-        stream = _stream(draw.seed, draw.step, draw.view, self.layer)
+        stream = stream_of(draw.seed, draw.step, draw.view, self.layer)
         kept = keep_mask(draw.keys_on(x.device), stream, x[0].numel(), self.p).view(x.shape)
         # A product, not a fill: an activation that is not finite stays visible to whoever watches for it.
         return (x * kept).mul_(1.0 / (1.0 - self.p))
@@ -144,54 +141,7 @@ def keep_mask(keys: Tensor, stream: int, num_elements: int, p: float) -> Tensor:
     bool [b, num_elements]
         True where the element is kept.
     """
-    num_words = (num_elements + 1) // 2
-    # Numbers of elements are hashed before they meet the row's word: rows never hold shifted copies of one another.
-    elements = _avalanche32(torch.arange(num_words, dtype=torch.int32, device=keys.device))
-    words = _avalanche32(elements ^ _row_words(keys, stream)[:, None])
+    words = keyed_words(keys, stream, (num_elements + 1) // 2)
     # The two halves of a word, as signed integers; a little-endian host, as all that torch runs on.
     halves = words.view(torch.int16)[:, :num_elements]
     return halves < round((1.0 - p) * 65536) - 32768 if p > 2.0**-17 else torch.ones_like(halves, dtype=torch.bool)
-
-
-def _stream(*parts: int) -> int:
-    state = 0
-    for part in parts:
-        state = _mix64(((state ^ (part & _WORD)) + _GOLDEN) & _WORD)
-    return state
-
-
-def _mix64(z: int) -> int:
-    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _WORD
-    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _WORD
-    return z ^ (z >> 31)
-
-
-def _row_words(keys: Tensor, stream: int) -> Tensor:
-    """Hash keys int64 [b] with a stream to int32 [b]: `_mix64` in wrapping int64 arithmetic, the upper half of it."""
-    z = keys ^ _signed64(stream)
-    z = (z ^ _shift_right(z, 30, 64)) * _signed64(0xBF58476D1CE4E5B9)
-    z = (z ^ _shift_right(z, 27, 64)) * _signed64(0x94D049BB133111EB)
-    z = z ^ _shift_right(z, 31, 64)
-    return (z >> 32).to(torch.int32)
-
-
-def _avalanche32(words: Tensor) -> Tensor:
-    """Mix int32 words in place, so that each bit of the result hangs on each bit that came in."""
-    scratch = torch.empty_like(words)
-    words ^= _shift_right(words, 16, 32, scratch)
-    words *= 0x7FEB352D
-    words ^= _shift_right(words, 15, 32, scratch)
-    words *= 0x846CA68B - (1 << 32)
-    words ^= _shift_right(words, 16, 32, scratch)
-    return words
-
-
-def _shift_right(words: Tensor, by: int, bits: int, out: Tensor | None = None) -> Tensor:
-    """Shift right and fill with zeros; torch's own shift of a signed integer repeats the sign."""
-    shifted = torch.bitwise_right_shift(words, by, out=out)
-    shifted &= (1 << (bits - by)) - 1
-    return shifted
-
-
-def _signed64(word: int) -> int:
-    return word - (1 << 64) if word >> 63 else word

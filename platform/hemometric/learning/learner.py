@@ -23,7 +23,11 @@ from hemometric.errors import IntegrityError, UsageError
 from hemometric.learning.batch import TrainingBatch, World
 from hemometric.learning.optimiser import unreached
 from hemometric.mining import Mined
-from hemometric.objectives import gather
+from hemometric.objectives import GlobalBatch, gather
+from hemometric.views import Views
+
+_ANOTHER_VIEW = 0x5851F42D4C957F2D
+"""Added to the keys of a view's rows: they draw dropout masks of their own."""
 
 
 class Learner(nn.Module):
@@ -34,12 +38,16 @@ class Learner(nn.Module):
     encoder : nn.Module
         [b, lead, sample] mV to [b, dim]. A fully frozen one also stays in evaluation mode while the rest trains.
     objective : nn.Module
-        Without a head ``objective(z [B, dim], mined)``; with one
-        ``objective(z, outputs [B], targets [B], recording_ids, patients, seed, epoch)``; gives (loss, parts).
+        Without a head ``objective(z [view, B, dim], batch)`` with a `GlobalBatch`; with one
+        ``objective(z [B, dim], outputs [B], targets [B], recording_ids, patients, seed, epoch)``; gives (loss, parts).
     seed : int
-        Of dropout masks and label mining.
+        Of dropout masks, views and label mining.
     head : nn.Module or None
         [b, dim] to [b].
+    views : Views or None
+        What the encoder sees of each recording in training; None shows it as it is.
+    projection : nn.Module or None
+        [b, dim] to [b, width], between the encoder and an objective of pretraining; no part of what is kept.
     mined_by : str
         The only `Mined.params_hash` that is taken; empty takes any.
     """
@@ -51,11 +59,15 @@ class Learner(nn.Module):
         *,
         seed: int,
         head: nn.Module | None = None,
+        views: Views | None = None,
+        projection: nn.Module | None = None,
         mined_by: str = "",
     ) -> None:
         super().__init__()
         self.encoder = encoder
         self.head = head
+        self.views = views
+        self.projection = projection
         self.objective = objective
         self.seed = seed
         self.mined_by = mined_by
@@ -73,33 +85,14 @@ class Learner(nn.Module):
             trainable parameter has no way to reach the loss.
         """
         self._check_order(batch, world)
-        with dropout_keys(batch.keys, step=batch.step, seed=self.seed):
-            z = self.encoder(batch.signals)
-            outputs = None if self.head is None else self.head(z)
-        z_all = gather(z, world)
         # A batch may give the loss nothing to hold on to (no eligible triplet, no label). Adding zero keeps every
         # parameter in the graph, or DistributedDataParallel would wait for gradients that never come.
-        keep = 0.0 * z.sum()
-        if outputs is None:
-            if batch.mined is None:
-                raise UsageError("pretraining needs mined triplets; this batch has none (add a miner, or a head)")
-            self._check_mined(batch.mined, batch)
-            loss, parts = self.objective(z_all, batch.mined)
-            provable = batch.mined.anchors.numel() > 0
+        if self.head is None:
+            loss, parts, keep = self._pretrained(batch, world)
+            provable = batch.mined is None or batch.mined.anchors.numel() > 0
         else:
-            if batch.targets is None:
-                raise UsageError("supervised learning needs targets; this batch has none (name a label)")
-            targets = gather(batch.targets, world)
-            loss, parts = self.objective(
-                z_all,
-                gather(outputs, world),
-                targets,
-                recording_ids=batch.recording_ids,
-                patients=batch.patients,
-                seed=self.seed,
-                epoch=batch.epoch,
-            )
-            keep = keep + 0.0 * outputs.sum()
+            targets = gather(self._targets(batch), world)
+            loss, parts, keep = self._supervised(self.head, batch, targets, world)
             provable = bool(torch.isfinite(targets).any())
         if self.training and provable and not self._reach_is_proven and math.isfinite(loss.item()):
             missing = unreached(loss, self)
@@ -109,6 +102,45 @@ class Learner(nn.Module):
         for parameter in self.objective.parameters():
             keep = keep + 0.0 * parameter.sum()
         return loss + keep, {name: value.detach() for name, value in parts.items()}
+
+    def _pretrained(self, batch: TrainingBatch, world: World) -> tuple[Tensor, dict[str, Tensor], Tensor]:
+        if batch.mined is not None:
+            self._check_mined(batch.mined, batch)
+        z = self.embed_views(batch.signals, batch.keys, epoch=batch.epoch, step=batch.step)
+        everyone = GlobalBatch.of(batch.recording_ids, batch.patients, z.device, batch.mined)
+        loss, parts = self.objective(gather(z.transpose(0, 1), world).transpose(0, 1), everyone)
+        return loss, parts, 0.0 * z.sum()
+
+    def _supervised(
+        self, head: nn.Module, batch: TrainingBatch, targets: Tensor, world: World
+    ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
+        with dropout_keys(batch.keys, step=batch.step, seed=self.seed):
+            z = self.encoder(batch.signals)
+            outputs = head(z)
+        loss, parts = self.objective(
+            gather(z, world),
+            gather(outputs, world),
+            targets,
+            recording_ids=batch.recording_ids,
+            patients=batch.patients,
+            seed=self.seed,
+            epoch=batch.epoch,
+        )
+        return loss, parts, 0.0 * (z.sum() + outputs.sum())
+
+    def embed_views(self, signals: Tensor, keys: Tensor, *, epoch: int, step: int) -> Tensor:
+        """Give what an objective of pretraining compares: float [view, b, dim], of signals [b, lead, sample] mV.
+
+        All views pass as one batch, so that a norm over the batch tells them nothing of which view they are.
+        """
+        views = signals[None] if self.views is None else self.views(signals, keys, self.seed, epoch)
+        num = len(views)
+        each = torch.cat([keys + view * _ANOTHER_VIEW for view in range(num)])
+        with dropout_keys(each, step=step, seed=self.seed):
+            z = self.encoder(views.flatten(0, 1))
+            if self.projection is not None:
+                z = self.projection(z)
+        return torch.unflatten(z, 0, (num, len(signals)))
 
     def train(self, mode: bool = True) -> Learner:
         """Switch modes; a frozen encoder stays in evaluation, since neither statistics nor dropout may move it."""
@@ -166,6 +198,12 @@ class Learner(nn.Module):
                 f"step {batch.step}: the triplets were mined by {mined.params_hash or 'unknown parameters'}, and this "
                 f"run mines by {self.mined_by}; mine again"
             )
+
+    @staticmethod
+    def _targets(batch: TrainingBatch) -> Tensor:
+        if batch.targets is None:
+            raise UsageError("supervised learning needs targets; this batch has none (name a label)")
+        return batch.targets
 
     @staticmethod
     def _check_order(batch: TrainingBatch, world: World) -> None:

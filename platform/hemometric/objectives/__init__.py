@@ -5,30 +5,42 @@ value and, after the ranks' gradients are averaged, its gradient are those of on
 pytorch-metric-learning where it has them. Parameters that a loss learns are parameters of its module.
 """
 
-from typing import Annotated
-
-from pydantic import Field
-
+from hemometric.objectives.angular import AngularLoss, AngularObjective
 from hemometric.objectives.gather import gather
+from hemometric.objectives.global_batch import GlobalBatch
+from hemometric.objectives.koleo import KoLeoLoss, KoLeoObjective
 from hemometric.objectives.margin import MarginLoss, MarginObjective
+from hemometric.objectives.multi_similarity import MultiSimilarityLoss, MultiSimilarityObjective
+from hemometric.objectives.nt_xent import NtXentLoss, NtXentObjective
+from hemometric.objectives.pretraining import PretrainLoss, PretrainObjectiveConfig, SumObjective, Term, pretrain_loss
 from hemometric.objectives.relative import RelativeLoss, RelativeObjective
 from hemometric.objectives.supervised import MetricConfig, NoMetric, SupervisedLoss, SupervisedObjective
 from hemometric.objectives.triplet import TripletLoss, TripletObjective
 
-PretrainObjectiveConfig = Annotated[TripletObjective | RelativeObjective | MarginObjective, Field(discriminator="kind")]
-"""Objectives ``forward(z_all [B, dim], mined) -> (loss, parts)``."""
-
 __all__ = [
+    "AngularLoss",
+    "AngularObjective",
+    "GlobalBatch",
+    "KoLeoLoss",
+    "KoLeoObjective",
     "MarginLoss",
     "MarginObjective",
     "MetricConfig",
+    "MultiSimilarityLoss",
+    "MultiSimilarityObjective",
     "NoMetric",
+    "NtXentLoss",
+    "NtXentObjective",
+    "PretrainLoss",
     "PretrainObjectiveConfig",
     "RelativeLoss",
     "RelativeObjective",
+    "SumObjective",
     "SupervisedLoss",
     "SupervisedObjective",
+    "Term",
     "TripletLoss",
     "TripletObjective",
     "gather",
+    "pretrain_loss",
 ]

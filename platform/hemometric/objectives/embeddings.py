@@ -26,3 +26,15 @@ def centred(z_all: Tensor) -> Tensor:
     0.6, in float32). Neither distances nor their gradients feel the shift, so the mean needs no gradient of its own.
     """
     return z_all - z_all.detach().mean(dim=0)
+
+
+def check_views(z: Tensor, num: int) -> None:
+    """Refuse what is not [view, B, dim] with B = `num`.
+
+    Raises
+    ------
+    ValueError
+        Another shape.
+    """
+    if z.ndim != 3 or z.shape[1] != num:
+        raise ValueError(f"embeddings have shape {tuple(z.shape)}; expected [view, {num}, dim]")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -91,6 +91,9 @@ class MarginObjective(Config):
     """
 
     kind: Literal["margin"] = "margin"
+    across_views: ClassVar[bool] = False
+    needs_mining: ClassVar[bool] = True
+    least_views: ClassVar[int] = 1
     margin: float = Field(default=0.2, ge=0)
     boundary: float = Field(default=1.2, gt=0)
     learnt: bool = True

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -47,40 +48,90 @@ class RelativeLoss(nn.Module):
         unit = functional.normalize(z_all, dim=1)
         similarity = unit @ unit.T / self.temperature
 
-        # Along each row from near to far. What may not attract goes to the end: it has none farther, hence no term.
-        far = torch.where(mined.valid, mined.distances, torch.inf)
-        ordered, order = torch.sort(far, dim=1, stable=True)
-        attracts = mined.valid.gather(1, order)
-        repels = mined.repels.gather(1, order)
-        near_to_far = similarity.gather(1, order)
-
-        log_sum, num_negatives = _of_the_farther(near_to_far, repels, ordered, -1.0 / self.temperature - _BELOW_ALL)
-        counted = num_negatives > 0
-        # -log(exp(s) / (exp(s) + sum over farther exp(s'))) = softplus(logsumexp over farther - s)
-        terms = functional.softplus(log_sum - near_to_far)
-        num_terms = counted.sum()
-        loss = torch.where(counted, terms, 0.0).sum() / num_terms.clamp(min=1)
+        ranking = ranked(similarity, mined.distances, mined.valid, mined.repels)
         with torch.no_grad():
-            cosine = near_to_far * self.temperature
+            cosine = ranking.similarity * self.temperature
             parts = {
-                "nearest_similarity": _mean(cosine[:, :1], attracts[:, :1]),
-                "mean_similarity": _mean(cosine, attracts),
-                "num_terms": num_terms.to(torch.float32),
+                "nearest_similarity": _mean(cosine[:, :1], ranking.attracts[:, :1]),
+                "mean_similarity": _mean(cosine, ranking.attracts),
+                "num_terms": ranking.num_terms.to(torch.float32),
             }
-        return loss, parts
+        return ranking.loss, parts
 
 
-def _of_the_farther(values: Tensor, repels: Tensor, distances: Tensor, floor: float) -> tuple[Tensor, Tensor]:
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """A contrastive term for each rank of each row.
+
+    Attributes
+    ----------
+    loss : float []
+        The mean of the terms; 0 without any.
+    similarity : float [B, B]
+        Each row from the nearest to the farthest.
+    attracts : bool [B, B]
+        Which of these may attract.
+    num_terms : int64 []
+    """
+
+    loss: Tensor
+    similarity: Tensor
+    attracts: Tensor
+    num_terms: Tensor
+
+
+def ranked(
+    similarity: Tensor,
+    distances: Tensor,
+    valid: Tensor,
+    repels: Tensor,
+    *,
+    equals_repel: bool = False,
+) -> Ranking:
+    """Contrast each pair with those of the same row that are farther.
+
+    Parameters
+    ----------
+    similarity : float [B, B]
+        Over the temperature.
+    distances : float [B, B]
+        What each row is ranked by.
+    valid, repels : bool [B, B]
+        Pairs that may attract, and those that may repel.
+    equals_repel : bool
+        Others at the same distance repel too.
+    """
+    # Along each row from near to far. What may not attract goes to the end: it has none farther, hence no term.
+    far = torch.where(valid, distances, torch.inf)
+    ordered, order = torch.sort(far, dim=1, stable=True)
+    attracts, opposes = valid.gather(1, order), repels.gather(1, order)
+    near_to_far = similarity.gather(1, order)
+    floor = similarity.detach().amin() - _BELOW_ALL
+    log_sum, num_negatives = _of_the_farther(near_to_far, opposes, ordered, floor, right=not equals_repel)
+    if equals_repel:  # the sum holds the pair itself where it may repel
+        num_negatives = num_negatives - opposes.to(torch.int64)
+        terms = torch.where(opposes, log_sum, torch.logaddexp(log_sum, near_to_far)) - near_to_far
+    else:  # -log(exp(s) / (exp(s) + sum over farther exp(s'))) = softplus(logsumexp over farther - s)
+        terms = functional.softplus(log_sum - near_to_far)
+    counted = attracts & (num_negatives > 0)
+    num_terms = counted.sum()
+    loss = torch.where(counted, terms, 0.0).sum() / num_terms.clamp(min=1)
+    return Ranking(loss, near_to_far, attracts, num_terms)
+
+
+def _of_the_farther(
+    values: Tensor, repels: Tensor, distances: Tensor, floor: Tensor, *, right: bool
+) -> tuple[Tensor, Tensor]:
     """For each place of a sorted row, the log-sum-exp and the number of the repelling ones at a greater distance.
 
-    Equals at the place itself are not farther, so that the order among equals does not matter. `floor` lies far
-    below every value: it stands for "none".
+    Equals are farther all together or, with `right`, not at all, so that the order among them does not matter.
+    `floor` lies far below every value: it stands for "none".
     """
     masked = torch.where(repels, values, floor)
     # From the end to the front: place r holds the log-sum-exp over all places from r on.
-    suffix = functional.pad(torch.logcumsumexp(masked.flip(1), dim=1).flip(1), (0, 1), value=floor)
+    suffix = torch.cat([torch.logcumsumexp(masked.flip(1), dim=1).flip(1), floor.expand(len(masked), 1)], dim=1)
     count = functional.pad(repels.to(torch.int64).flip(1).cumsum(1).flip(1), (0, 1))
-    first_farther = torch.searchsorted(distances.contiguous(), distances.contiguous(), right=True)
+    first_farther = torch.searchsorted(distances.contiguous(), distances.contiguous(), right=right)
     return suffix.gather(1, first_farther), count.gather(1, first_farther)
 
 
@@ -106,6 +157,9 @@ class RelativeObjective(Config):
     """
 
     kind: Literal["relative"] = "relative"
+    across_views: ClassVar[bool] = False
+    needs_mining: ClassVar[bool] = True
+    least_views: ClassVar[int] = 1
     temperature: float = Field(default=0.1, gt=0)
 
     def build(self) -> RelativeLoss:

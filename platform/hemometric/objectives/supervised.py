@@ -10,13 +10,16 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hemometric.config import Config
+from hemometric.config import Added, Config
 from hemometric.mining import LabelMiner, LabelMinerConfig, LabelSelection
 from hemometric.objectives.embeddings import check_embeddings
+from hemometric.objectives.global_batch import GlobalBatch
+from hemometric.objectives.label_distance import LabelDistanceLoss, LabelDistanceObjective
 from hemometric.objectives.margin import MarginLoss, MarginObjective
+from hemometric.objectives.rank_n_contrast import RankNContrastLoss, RankNContrastObjective
 from hemometric.objectives.triplet import TripletLoss, TripletObjective
 
-TaskLoss = Literal["rmse", "mse", "bce"]
+TaskLoss = Literal["rmse", "mse", "huber", "bce"]
 
 
 class SupervisedLoss(nn.Module):
@@ -24,7 +27,7 @@ class SupervisedLoss(nn.Module):
 
     def __init__(
         self,
-        metric: TripletLoss | MarginLoss | None,
+        metric: TripletLoss | MarginLoss | RankNContrastLoss | LabelDistanceLoss | None,
         miner: LabelSelection,
         *,
         alpha: float,
@@ -32,6 +35,7 @@ class SupervisedLoss(nn.Module):
         scale_mean: float,
         scale_sd: float,
         threshold: float | None,
+        positive_weight: float = 1.0,
     ) -> None:
         super().__init__()
         self.metric = metric
@@ -41,6 +45,7 @@ class SupervisedLoss(nn.Module):
         self.scale_mean = scale_mean
         self.scale_sd = scale_sd
         self.threshold = threshold
+        self.positive_weight = positive_weight
 
     def forward(
         self,
@@ -87,9 +92,14 @@ class SupervisedLoss(nn.Module):
         task, parts = self._task(outputs_all, targets_all)
         loss = task
         if self.metric is not None:
-            distances = self.metric.distances(z_all) if self.miner.needs_distances else None
-            triplets = self.miner.select(targets_all, recording_ids, patients, seed, epoch, distances)
-            metric, metric_parts = self.metric.of_triplets(z_all, triplets)
+            if isinstance(self.metric, (RankNContrastLoss, LabelDistanceLoss)):
+                labels = (targets_all - self.scale_mean) / self.scale_sd
+                who = GlobalBatch.of(recording_ids, patients, z_all.device).patients
+                metric, metric_parts = self.metric.of_labels(z_all, labels, who)
+            else:
+                distances = self.metric.distances(z_all) if self.miner.needs_distances else None
+                triplets = self.miner.select(targets_all, recording_ids, patients, seed, epoch, distances)
+                metric, metric_parts = self.metric.of_triplets(z_all, triplets)
             loss = self.alpha * metric + task
             parts |= {"metric": metric.detach()} | {f"metric_{name}": value for name, value in metric_parts.items()}
         return loss, parts
@@ -102,14 +112,18 @@ class SupervisedLoss(nn.Module):
         if not len(true):
             task = outputs.sum() * 0.0
         elif self.task_loss == "bce":
-            task = functional.binary_cross_entropy_with_logits(predicted, self._classes(true))
+            classes = self._classes(true)
+            weights = torch.where(classes > 0, self.positive_weight, 1.0)
+            each = functional.binary_cross_entropy_with_logits(predicted, classes, reduction="none")
+            task = (weights * each).sum() / weights.sum()
         else:
-            task = functional.mse_loss(predicted, (true - self.scale_mean) / self.scale_sd)
-            if self.task_loss == "rmse":
-                # The root's slope is infinite at zero; a perfect batch has no gradient instead.
-                task = torch.sqrt(task.clamp(min=torch.finfo(task.dtype).tiny))
-            rmse = task if self.task_loss == "rmse" else task.sqrt()
-            parts["rmse"] = self.scale_sd * rmse.detach()
+            standard = (true - self.scale_mean) / self.scale_sd
+            square = functional.mse_loss(predicted, standard)
+            # The root's slope is infinite at zero; a perfect batch has no gradient instead.
+            root = torch.sqrt(square.clamp(min=torch.finfo(square.dtype).tiny))
+            huber = functional.huber_loss(predicted, standard)
+            task = {"rmse": root, "mse": square, "huber": huber}[self.task_loss]
+            parts["rmse"] = self.scale_sd * square.detach().sqrt()
         parts["task"] = task.detach()
         return task, parts
 
@@ -130,7 +144,10 @@ class NoMetric(Config):
         """Give nothing."""
 
 
-MetricConfig = Annotated[NoMetric | TripletObjective | MarginObjective, Field(discriminator="kind")]
+MetricConfig = Annotated[
+    NoMetric | TripletObjective | MarginObjective | RankNContrastObjective | LabelDistanceObjective,
+    Field(discriminator="kind"),
+]
 
 
 class SupervisedObjective(Config):
@@ -145,9 +162,12 @@ class SupervisedObjective(Config):
     miner : config
         Chooses its triplets by the label, and for ``semihard`` and ``softhard`` by where the embeddings of the global
         batch lie now.
-    task_loss : "rmse", "mse" or "bce"
-        Of the head's outputs: root mean square or mean square error over the labelled recordings of the global
-        batch, on the standardised scale, or binary cross-entropy with logits.
+    task_loss : "rmse", "mse", "huber" or "bce"
+        Of the head's outputs: root mean square, mean square or Huber's error (Huber 1964; quadratic up to one standard
+        deviation) over the labelled recordings of the global batch, on the standardised scale, or binary cross-entropy
+        with logits.
+    positive_weight : float
+        How many times a positive counts in the cross-entropy.
     """
 
     kind: Literal["supervised"] = "supervised"
@@ -155,6 +175,7 @@ class SupervisedObjective(Config):
     metric: MetricConfig = TripletObjective()
     miner: LabelMinerConfig = LabelMiner()
     task_loss: TaskLoss = "rmse"
+    positive_weight: Annotated[float, Added(1.0)] = Field(default=1.0, gt=0)
 
     def build(
         self, *, scale_mean: float = 0.0, scale_sd: float = 1.0, threshold: float | None = None
@@ -181,7 +202,12 @@ class SupervisedObjective(Config):
         if threshold is not None and not is_classification:
             raise ValueError(f"task_loss {self.task_loss} takes no threshold; use bce to learn above against below it")
         by_class = is_classification and threshold is None
-        margin = 0.0 if self.metric.kind == "none" else self.metric.margin
+        ranks_numbers = self.metric.kind == "rank_n_contrast" and by_class
+        if ranks_numbers or (self.metric.kind == "label_distance" and is_classification):
+            raise ValueError(
+                f"metric {self.metric.kind} wants the numbers of a regression; take triplet with {self.task_loss}"
+            )
+        margin = self.metric.margin if isinstance(self.metric, (TripletObjective, MarginObjective)) else 0.0
         return SupervisedLoss(
             self.metric.build(),
             self.miner.build(tolerance=0.0 if by_class else None, margin=margin),
@@ -190,4 +216,5 @@ class SupervisedObjective(Config):
             scale_mean=scale_mean,
             scale_sd=scale_sd,
             threshold=threshold,
+            positive_weight=self.positive_weight,
         )

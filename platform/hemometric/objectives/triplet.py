@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -94,6 +94,9 @@ class TripletObjective(Config):
     """
 
     kind: Literal["triplet"] = "triplet"
+    across_views: ClassVar[bool] = False
+    needs_mining: ClassVar[bool] = True
+    least_views: ClassVar[int] = 1
     margin: float = Field(default=0.2, ge=0)
     squared: bool = True
     normalised: bool = False

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from pydantic import model_validator
+from torch import Tensor
 
+from hemometric.config import Added
 from hemometric.corpus import Cache
 from hemometric.encoders import EncoderConfig, ResNet1dConfig, save
-from hemometric.learning import Learner, World
-from hemometric.mining import BatchMiner, Mined, MiningConfig, keep, write_triplets
-from hemometric.objectives import PretrainObjectiveConfig, TripletObjective
+from hemometric.learning import Learner, World, recording_keys
+from hemometric.mining import BatchMiner, MiningConfig, keep, write_triplets
+from hemometric.objectives import (
+    GlobalBatch,
+    NtXentObjective,
+    PretrainObjectiveConfig,
+    RelativeObjective,
+    SumObjective,
+    Term,
+    pretrain_loss,
+)
 from hemometric.progress import progress_on
 from hemometric.runs.feed import Feed, in_chunks
 from hemometric.runs.outcome import finished_lines, open_trackers, write_outcome
@@ -32,18 +42,48 @@ from hemometric.runs.training import (
 )
 from hemometric.runs.training_run import TrainingRun, run_folder
 from hemometric.runs.words import finished_already
+from hemometric.views import Augmented, Single, ViewsConfig
 
 MAX_VALIDATION_CHUNKS = 8
 """Batches of validation recordings that are mined once and scored at each validation."""
 
 
 class PretrainRun(TrainingRun):
-    """One pretraining run: what is compared and mined, what the loss is, which encoder learns."""
+    """One pretraining run: what is compared and mined, what the loss is, which encoder learns.
+
+    Attributes
+    ----------
+    views : config or None
+        What the encoder sees of each recording; None shows two augmented copies where the objective compares views,
+        and the recording as it is elsewhere.
+    """
 
     job: Literal["pretrain"] = "pretrain"
     encoder: EncoderConfig = ResNet1dConfig()
     mining: MiningConfig = MiningConfig()
-    objective: PretrainObjectiveConfig = TripletObjective()
+    views: Annotated[ViewsConfig | None, Added(None)] = None
+    objective: PretrainObjectiveConfig = SumObjective(
+        terms=(Term(objective=NtXentObjective()), Term(objective=RelativeObjective()))
+    )
+
+    @property
+    def shown(self) -> ViewsConfig:
+        """What the encoder sees of each recording."""
+        if self.views is not None:
+            return self.views
+        return Augmented() if self.objective.least_views > 1 else Single()
+
+    @model_validator(mode="after")
+    def _objective_has_what_it_needs(self) -> Self:
+        least = self.objective.least_views
+        if self.shown.num_views < least:
+            raise ValueError(
+                f"objective {self.objective.kind} compares {least} views of a recording and views shows "
+                f"{self.shown.num_views}; leave views out, or take kind augmented, segments or leads"
+            )
+        if not self.objective.needs_mining and "mining" in self.model_fields_set:
+            raise ValueError(f"objective {self.objective.kind} uses no mined triplets; leave mining out")
+        return self
 
     @model_validator(mode="after")
     def _graph_is_used(self) -> Self:
@@ -96,8 +136,15 @@ def pretrain(config: PretrainRun, world: World | None = None, hooks: Hooks | Non
     torch.manual_seed(config.seed)
     encoder = config.encoder.build(len(config.preparation.leads))
     feed, miner = mining_feed(config, cache, rows, world)
-    miner.warm_up()
-    learner = Learner(encoder, config.objective.build(), seed=config.seed, mined_by=miner.params_hash)
+    if miner is not None:
+        miner.warm_up()
+    learner = Learner(
+        encoder,
+        pretrain_loss(config.objective),
+        seed=config.seed,
+        views=config.shown.build(config.preparation.rate_hz),
+        mined_by="" if miner is None else miner.params_hash,
+    )
     outcome = fit_run(
         config,
         learner,
@@ -129,8 +176,8 @@ def mining_feed(
     cache: Cache,
     rows: npt.NDArray[np.int64],
     world: World,
-) -> tuple[Feed, BatchMiner]:
-    """Give a run's mined batches of `rows`, and their miner.
+) -> tuple[Feed, BatchMiner | None]:
+    """Give a run's batches of `rows`, mined where the objective wants it, and their miner.
 
     Of a neighbour graph they see what lies between the cache's recordings.
 
@@ -140,6 +187,8 @@ def mining_feed(
         See `MiningConfig.read_graph`.
     """
     preparation, num = config.preparation, config.batches.num_neighbours
+    if not config.objective.needs_mining and config.mining.graph is None:
+        return feed_of(config, cache, rows, world), None
     graph = config.mining.read_graph(cache.recording_ids.tolist(), preparation=preparation)
     miner = config.mining.build(rate_hz=preparation.rate_hz, leads=preparation.leads, seed=config.seed, graph=graph)
     near = graph.positions(cache.recording_ids[rows].tolist(), num) if graph is not None and num else None
@@ -147,7 +196,7 @@ def mining_feed(
 
 
 def _validation(
-    config: PretrainRun, cache: Cache, miner: BatchMiner, world: World
+    config: PretrainRun, cache: Cache, miner: BatchMiner | None, world: World
 ) -> Callable[[Learner], dict[str, float]] | None:
     """Mine batches of validation recordings once, and score the objective on them at each validation.
 
@@ -155,23 +204,26 @@ def _validation(
     """
     chunks = [chunk for chunk in in_chunks(cache.rows("validation"), config.batch_size) if len(chunk) >= 3]
     chunks = chunks[:MAX_VALIDATION_CHUNKS]
-    mined: list[Mined] = []
+    batches: list[tuple[Tensor, GlobalBatch]] = []
 
-    def mine(chunk: npt.NDArray[np.int64]) -> Mined:
+    def batch_of(chunk: npt.NDArray[np.int64]) -> tuple[Tensor, GlobalBatch]:
         ids, patients = cache.recording_ids[chunk].tolist(), cache.patients[chunk].tolist()
-        return miner.mine(np.asarray(cache.signals[chunk]), np.arange(len(chunk)), ids, patients, 0)
+        mined = None
+        if miner is not None:
+            mined = miner.mine(np.asarray(cache.signals[chunk]), np.arange(len(chunk)), ids, patients, 0)
+        everyone = GlobalBatch.of(ids, patients, world.device, None if mined is None else mined.to(world.device))
+        return recording_keys(ids).to(world.device), everyone
 
     def validate(learner: Learner) -> dict[str, float]:
-        if not mined:
-            mined.extend(mine(chunk) for chunk in chunks)
-            if world.is_main:
-                write_triplets(keep(mined), config.out / "triplets.parquet")
+        if not batches:
+            batches.extend(batch_of(chunk) for chunk in chunks)
+            if world.is_main and miner is not None:
+                kept = keep([batch.mined for _, batch in batches if batch.mined is not None])
+                write_triplets(kept, config.out / "triplets.parquet")
         losses = []
-        for index, chunk in enumerate(chunks):
-            signals = np.asarray(cache.signals[chunk])
-            device = next(learner.parameters()).device
-            z = torch.from_numpy(learner.embed(signals)).to(device)
-            loss, _ = learner.objective(z, mined[index].to(device))
+        for chunk, (keys, everyone) in zip(chunks, batches, strict=True):
+            signals = torch.from_numpy(np.asarray(cache.signals[chunk])).to(world.device)
+            loss, _ = learner.objective(learner.embed_views(signals, keys, epoch=0, step=0), everyone)
             losses.append(float(loss))
         return {"validation_loss": float(np.mean(losses))}
 

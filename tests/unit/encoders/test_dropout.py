@@ -88,14 +88,14 @@ def test_elements_rows_steps_seeds_views_and_layers_are_independent():
 
 def test_rows_whose_hashes_differ_in_one_bit_are_independent():
     """The worst case for the elements' hash: two row words one bit apart."""
-    from hemometric.encoders import dropout
+    from hemometric.encoders import keyed
 
     words = torch.arange(4096, dtype=torch.int32)
-    elements = dropout._avalanche32(words.clone())
-    base = dropout._avalanche32(elements.clone()).view(torch.int16) < 0
+    elements = keyed._avalanche32(words.clone())
+    base = keyed._avalanche32(elements.clone()).view(torch.int16) < 0
     for bit in range(32):
         flip = torch.tensor((1 << bit) - (1 << 32 if bit == 31 else 0), dtype=torch.int32)
-        other = dropout._avalanche32(elements ^ flip).view(torch.int16) < 0
+        other = keyed._avalanche32(elements ^ flip).view(torch.int16) < 0
         assert correlation_z(base, other, 0.5) < 5, f"bit {bit}"
 
 

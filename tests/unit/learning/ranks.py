@@ -38,7 +38,7 @@ from hemometric.learning import (
     recording_keys,
 )
 from hemometric.mining import Ahead, MiningConfig
-from hemometric.objectives import MarginObjective, SupervisedObjective, TripletObjective
+from hemometric.objectives import MarginObjective, SupervisedObjective, TripletObjective, pretrain_loss
 from hemometric.tracker import MemoryTracker
 
 LEADS = ("I", "II")
@@ -54,7 +54,7 @@ def make_learner(kind: str) -> Learner:
     if kind == "supervised":
         objective = SupervisedObjective(alpha=2.0, metric=MarginObjective()).build(scale_sd=8.0)
         return Learner(encoder, objective, seed=3, head=HeadConfig(hidden=8).build(6))
-    return Learner(encoder, TripletObjective(margin=2.0).build(), seed=3)
+    return Learner(encoder, pretrain_loss(TripletObjective(margin=2.0)), seed=3)
 
 
 class Batches:

@@ -46,7 +46,7 @@ def test_a_run_learns_and_is_the_plain_loop(tiny):
         seed_generators(5, step, 0)
         optimiser.zero_grad()
         batch = tiny.make_batch(step)
-        loss, _ = learner.objective(learner.encoder(batch.signals), batch.mined)
+        loss, _ = learner(batch, World())
         loss.backward()
         optimiser.step()
         schedule.step()

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from hemometric.errors import UsageError
 from hemometric.learning import (
     CheckpointStore,
     CosineSchedule,
@@ -26,6 +27,7 @@ from hemometric.learning import (
     recording_keys,
 )
 from hemometric.mining import Mined
+from hemometric.objectives import GlobalBatch
 
 NUM_LEADS, NUM_SAMPLES, BATCH = 2, 40, 8
 
@@ -51,8 +53,10 @@ class Objective(nn.Module):
         super().__init__()
         self.margin = nn.Parameter(torch.tensor(1.0))
 
-    def forward(self, z: Tensor, mined: Mined) -> tuple[Tensor, dict[str, Tensor]]:
-        a, p, n = mined.as_tuple()
+    def forward(self, z: Tensor, batch: GlobalBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        if batch.mined is None:
+            raise UsageError("this objective needs mined triplets")
+        (z,), (a, p, n) = z, batch.mined.as_tuple()
         pull = (z[a] - z[p]).square().sum(1).mean()
         push = nn.functional.softplus(self.margin - (z[a] - z[n]).square().sum(1)).mean()
         return pull + push, {"pull": pull, "push": push}

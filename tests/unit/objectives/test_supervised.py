@@ -183,3 +183,23 @@ def test_the_config_reads_from_yaml() -> None:
     assert config.miner == NPairMiner(tolerance_mmhg=1.5)
     with pytest.raises(UsageError, match="margin"):
         decode(SupervisedObjective, {"metric": {"kind": "triplet", "margn": 0.3}})
+
+
+def test_huber_is_quadratic_near_and_linear_far() -> None:
+    objective = SupervisedObjective(metric=NoMetric(), task_loss="huber").build(scale_mean=10.0, scale_sd=2.0)
+    outputs = torch.tensor([0.0, 0.0], dtype=torch.float64)
+    targets = torch.tensor([11.0, 20.0], dtype=torch.float64)  # 0.5 and 5 standard deviations away
+    loss, parts = objective(torch.zeros(2, 3, dtype=torch.float64), outputs, targets, ["a", "b"], ["p", "q"], 0, 0)
+    assert loss.item() == pytest.approx((0.5 * 0.5**2 + (5.0 - 0.5)) / 2)
+    assert parts["rmse"].item() == pytest.approx(2.0 * ((0.5**2 + 5.0**2) / 2) ** 0.5)
+
+
+@pytest.mark.parametrize("weight", [0.25, 1.0, 7.0])
+def test_a_positive_counts_as_often_as_its_weight_says(weight: float) -> None:
+    objective = SupervisedObjective(metric=NoMetric(), task_loss="bce", positive_weight=weight).build(threshold=18.0)
+    outputs = torch.tensor([0.3, -1.2, 2.0, 0.1], dtype=torch.float64)
+    targets = torch.tensor([20.0, 10.0, 5.0, float("nan")], dtype=torch.float64)
+    names = ["a", "b", "c", "d"]
+    loss, _ = objective(torch.zeros(4, 3, dtype=torch.float64), outputs, targets, names, names, 0, 0)
+    each = [math.log1p(math.exp(logit)) for logit in (-0.3, -1.2, 2.0)]
+    assert loss.item() == pytest.approx((weight * each[0] + each[1] + each[2]) / (weight + 2))

@@ -17,12 +17,20 @@ from torch.nn.parallel import DistributedDataParallel
 
 from hemometric.mining import Mined, NearestMiner, SemihardMiner, SofthardMiner
 from hemometric.objectives import (
+    AngularObjective,
+    GlobalBatch,
+    KoLeoObjective,
     MarginObjective,
+    MultiSimilarityObjective,
     NoMetric,
+    NtXentObjective,
     RelativeObjective,
+    SumObjective,
     SupervisedObjective,
+    Term,
     TripletObjective,
     gather,
+    pretrain_loss,
 )
 
 NUM = 16
@@ -31,6 +39,20 @@ PRETRAIN = {
     "triplet soft normalised": TripletObjective(soft=True, normalised=True, squared=False),
     "relative": RelativeObjective(),
     "margin": MarginObjective(),
+    "angular": AngularObjective(),
+    "multi_similarity": MultiSimilarityObjective(),
+    "nt_xent": NtXentObjective(),
+    "nt_xent of patients": NtXentObjective(positives="patient"),
+    "nt_xent of pairs": NtXentObjective(positives="pair"),
+    "nt_xent of mined": NtXentObjective(positives="mined"),
+    "koleo": KoLeoObjective(),
+    "sum": SumObjective(
+        terms=(
+            Term(objective=NtXentObjective()),
+            Term(weight=0.5, objective=RelativeObjective()),
+            Term(weight=0.1, objective=KoLeoObjective()),
+        )
+    ),
 }
 SUPERVISED = {
     "rmse": SupervisedObjective(alpha=2.0),
@@ -58,7 +80,7 @@ class Model(nn.Module):
         self.encoder, self.head = nn.Linear(5, 4), nn.Linear(4, 1)
         self.name = name
         if name in PRETRAIN:
-            self.objective: nn.Module = PRETRAIN[name].build()
+            self.objective: nn.Module = pretrain_loss(PRETRAIN[name])
             self.head = nn.Identity()  # DistributedDataParallel wants every parameter in the loss
         elif name == "bce":
             self.objective = SUPERVISED[name].build(threshold=15.0)
@@ -71,13 +93,14 @@ class Model(nn.Module):
                     parameter.copy_(torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
 
     def forward(self, signals: Tensor, targets: Tensor, world: World) -> Tensor:
-        z = self.encoder(signals)
-        z_all = gather(z, world)
         if self.name in PRETRAIN:
-            loss, _ = self.objective(z_all, mined())
+            views = self.encoder(torch.stack([signals, signals.roll(1, dims=1)], dim=1))
+            everyone = GlobalBatch.of(*names(), signals.device, mined())
+            loss, _ = self.objective(gather(views, world).transpose(0, 1), everyone)
         else:
+            z = self.encoder(signals)
             outputs = gather(self.head(z).squeeze(1), world)
-            loss, _ = self.objective(z_all, outputs, gather(targets, world), *names(), seed=0, epoch=0)
+            loss, _ = self.objective(gather(z, world), outputs, gather(targets, world), *names(), seed=0, epoch=0)
         return loss
 
 
