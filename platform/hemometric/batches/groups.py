@@ -47,4 +47,5 @@ class Groups:
         """
         sizes = self.sizes[groups]
         passes, places = np.divmod(turns, sizes)
-        return self.recordings[self.starts[groups] + shuffled(places, sizes, seed, groups, passes)]
+        drawn: Positions = self.recordings[self.starts[groups] + shuffled(places, sizes, seed, groups, passes)]
+        return drawn

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 
-from hemometric.batches.hashes import Int64, UInt64, key_of, nth_of_stream
+from hemometric.batches.hashes import Int64, key_of, nth_of_stream
 
-_ROUNDS = 8
+_ROUNDS = 32
+"""What stands at two places is independent but for a chance of about 2 ** -32: of no round moving one alone."""
+
 _ROUND_BITS = 40
-"""Rounds draw from one stream, so far apart; halves are smaller than two to this."""
+"""Each round has a part of the stream for its coins, so far from the next; groups are smaller than two to this."""
 
 
 def shuffled(places: Int64, sizes: Int64, seed: int, groups: Int64, passes: Int64) -> Int64:
     """Say which of 0 … size - 1 stands at a place of the permutation that (seed, group, pass) names.
 
-    A Feistel network of hashes permutes the next power of four, whatever the hashes are; a number beyond `size` goes
-    through it again, until it is within: that permutes what is within (Black and Rogaway 2002, "Ciphers with
-    arbitrary finite domains", cycle walking). On average fewer than four times, since the power is below 4 sizes.
+    Swap or not (Hoang, Morris and Rogaway 2012, "An enciphering scheme based on a card shuffle"): each round pairs
+    x with (key - x) mod size, and swaps the two where the pair's own coin says so. Each round is therefore a
+    permutation, for any size, whatever the hashes are.
 
     Parameters
     ----------
@@ -27,21 +29,11 @@ def shuffled(places: Int64, sizes: Int64, seed: int, groups: Int64, passes: Int6
     -------
     int64 [draw]
     """
-    keys = np.broadcast_to(key_of(seed, groups, passes), places.shape)
-    half = ((np.frexp((sizes - 1).astype(np.float64))[1] + 1) // 2).astype(np.uint64)  # of the bits of size - 1
-    found = places.astype(np.uint64)
-    outside = np.arange(len(found))
-    while len(outside):
-        found[outside] = _permuted(found[outside], half[outside], keys[outside])
-        outside = outside[found[outside] >= sizes[outside].astype(np.uint64)]
-    return found.astype(np.int64)
-
-
-def _permuted(numbers: UInt64, half: UInt64, keys: UInt64) -> UInt64:
-    """Permute 0 … 4 ** half - 1: each round keeps one half, and changes the other by a hash of it."""
-    mask = (np.uint64(1) << half) - np.uint64(1)
-    left, right = numbers >> half, numbers & mask
+    keys = key_of(seed, groups, passes)
+    found, size = places.astype(np.uint64), sizes.astype(np.uint64)
     for number in range(_ROUNDS):
-        hashed = nth_of_stream(right + np.uint64(number << _ROUND_BITS), keys)
-        left, right = right, left ^ (hashed & mask)
-    return (left << half) | right
+        key = nth_of_stream(np.asarray(number), keys) % size
+        other = np.where(key >= found, key - found, key + size - found)
+        coins = nth_of_stream(np.maximum(found, other) + np.uint64(number + 1 << _ROUND_BITS), keys)
+        found = np.where(coins & np.uint64(1), other, found)
+    return found.astype(np.int64)

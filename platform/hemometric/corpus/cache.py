@@ -156,7 +156,7 @@ class Cache:
 
         Shifted by a secret of each patient: only intervals within one patient hold.
         """
-        return self._rows["acquired"].to_numpy().astype("datetime64[s]")
+        return np.asarray(self._rows["acquired"].to_numpy(), dtype="datetime64[s]")
 
     @property
     def num_rejected(self) -> int:
