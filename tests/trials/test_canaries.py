@@ -118,8 +118,6 @@ def test_the_logs_of_ray_name_nobody(
     archive: Path, hemometric: Any, ingest_words: Any, tmp_path: Path, formats: dict[str, Any]
 ) -> None:
     """What workers print goes to files of their own, which outlive a cluster's ingest."""
-    import ray
-
     from hemometric.runtime.session import session
 
     fields = {"formats": formats["csv"], "patients": "recording_is_patient", "max_rejected_fraction": 0.9}
@@ -128,6 +126,8 @@ def test_the_logs_of_ray_name_nobody(
     path.write_text(path.read_text().replace("workers: 0", "workers: 2\ncpus_per_worker: 0.5"))
     assert yaml.safe_load(path.read_text())["workers"] == 2
     with session(num_cpus=2):
+        import ray  # only here: it reads the token of the session when it is imported
+
         logs = Path(ray._private.worker._global_node.get_session_dir_path()) / "logs"
         ended = hemometric(*words)
         assert ended.code == 0, ended
