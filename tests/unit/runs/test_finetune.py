@@ -60,6 +60,31 @@ def test_who_sits_in_no_batch_is_counted(line: Any, tmp_path: Path, caplog: pyte
     assert int(num) == sum(corpus.count(patient) == 1 for patient in corpus) > 0
 
 
+@pytest.mark.parametrize(
+    "batches",
+    [
+        {
+            "kind": "patients",
+            "recordings_per_patient": 4,
+        },  # nobody has as many: a recording stands there up to four times
+        {"kind": "label_balanced", "edges": [25]},
+    ],
+    ids=lambda batches: batches["kind"],
+)
+def test_batches_with_copies_train_and_go_on_as_they_would_have(
+    line: Any, tmp_path: Path, batches: dict[str, Any]
+) -> None:
+    fields = {**HERE, "num_steps": 6, "batches": batches, "checkpoint_every_steps": 2}
+    straight = trained(line.finetune(tmp_path / "straight", **fields))
+    cut, _ = resolved(line.finetune(tmp_path / "cut", **fields))
+    asked = iter([False] * 3 + [True] * 9)
+    with pytest.raises(InterruptedRunError, match="stopped after step"):
+        finetune(cut, hooks=Hooks(stop=lambda: next(asked)))
+    finetune(cut, hooks=Hooks())
+    weights = [load(config.out / "model").encoder.state_dict() for config in (straight, cut)]
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+
+
 def test_every_parameter_that_should_learn_moves(line: Any, tmp_path: Path, watched: Any) -> None:
     trained(line.finetune(tmp_path / "run", **HERE, objective=MARGIN))
     found = moved(watched)
