@@ -15,6 +15,13 @@ from hemometric.errors import HemometricError, UsageError
 
 INTERRUPTED = 130
 _NO_MEMORY = "no memory left; take smaller batches, a smaller model or fewer workers"
+_NO_MEMORY_TEXTS = (
+    "can't allocate memory",
+    "Cannot allocate memory",
+    "failed to map segment from shared object",
+    "can't start new thread",
+)
+"""How torch, the system, the loader of libraries and the one of threads say it, each by an error of another type."""
 
 
 def guarded(action: Callable[[], Any], *, debug: bool = False) -> int:
@@ -27,9 +34,9 @@ def guarded(action: Callable[[], Any], *, debug: bool = False) -> int:
         result = int(stop.exit_code)
     except (typer.Abort, KeyboardInterrupt) as error:
         return _interrupted(error, debug)
-    except MemoryError as error:
-        return _report(error, _NO_MEMORY, 5, debug)
     except OSError as error:
+        if _is_no_memory(error):
+            return _report(error, _NO_MEMORY, 5, debug)
         # What reads and writes names its own files; here a name could be a patient's, so only --debug shows it.
         reason = error.strerror or type(error).__name__
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
@@ -38,12 +45,18 @@ def guarded(action: Callable[[], Any], *, debug: bool = False) -> int:
     except Exception as error:  # noqa: BLE001 - the last resort of a command line
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # click's own usage errors
             return _report(error, f"{error.format_message().rstrip('.')} (see --help)", UsageError.exit_code, debug)
-        # Torch has errors of its own for this, by type on a GPU and by text on a CPU.
-        if type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error):
+        if _is_no_memory(error):
             return _report(error, _NO_MEMORY, 5, debug)
         return _report(error, f"unexpected {type(error).__name__}; run again with --debug to see where", 1, debug)
     # Typer makes an exit of Ctrl-C, and gives an exit back as a number.
     return _interrupted(KeyboardInterrupt(), debug) if result == INTERRUPTED else int(result or 0)
+
+
+def _is_no_memory(error: Exception) -> bool:
+    """Whether memory ran out, whoever says it; numpy's and pyarrow's errors of it are `MemoryError`s."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # the latter is torch's, on a GPU
+        return True
+    return any(text in str(error) for text in _NO_MEMORY_TEXTS)
 
 
 def say(line: str) -> None:

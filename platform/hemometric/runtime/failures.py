@@ -8,6 +8,7 @@ from typing import TypeVar
 from hemometric.errors import ClusterError, HemometricError
 
 T = TypeVar("T")
+_NO_MEMORY = "a worker ran out of memory; take fewer workers or smaller batches, and the same command goes on"
 
 
 def unwrapped(result: T | HemometricError) -> T:
@@ -20,7 +21,7 @@ def unwrapped(result: T | HemometricError) -> T:
 def translated(error: BaseException) -> HemometricError:
     """Find our own error inside one of Ray's; whatever else went wrong is the cluster's, and can be resumed."""
     seen: set[int] = set()
-    waiting = [error]
+    waiting, is_no_memory = [error], False
     while waiting:
         found = waiting.pop()
         if id(found) in seen:
@@ -28,7 +29,10 @@ def translated(error: BaseException) -> HemometricError:
         seen.add(id(found))
         if isinstance(found, HemometricError):
             return found
+        is_no_memory = is_no_memory or isinstance(found, MemoryError)
         waiting.extend(_inside(found))
+    if is_no_memory:
+        return ClusterError(_NO_MEMORY)
     return ClusterError(
         f"the cluster gave up ({type(error).__name__}: {_first_line(error)}); the same command goes on where it stopped"
     )

@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 import typer
@@ -57,8 +59,22 @@ def too_large() -> None:
     torch.empty(1 << 60, dtype=torch.uint8)
 
 
+def too_large_for_numpy() -> None:
+    np.empty(1 << 60, np.uint8)
+
+
 @pytest.mark.parametrize(
-    "action", [too_large, lambda: raising(torch.OutOfMemoryError("CUDA")), lambda: raising(MemoryError())]
+    "action",
+    [
+        too_large,
+        too_large_for_numpy,
+        lambda: raising(torch.OutOfMemoryError("CUDA")),
+        lambda: raising(MemoryError()),
+        lambda: raising(pa.ArrowMemoryError("malloc of size 64 failed")),
+        lambda: raising(OSError(12, "Cannot allocate memory", "Miller.dat")),
+        lambda: raising(ImportError("libarrow.so: failed to map segment from shared object")),
+        lambda: raising(RuntimeError("can't start new thread")),
+    ],
 )
 def test_out_of_memory_is_one_thing_whoever_says_it(action: object, capsys: pytest.CaptureFixture[str]) -> None:
     assert guarded(action) == 5  # type: ignore[arg-type]

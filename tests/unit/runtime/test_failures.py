@@ -55,6 +55,13 @@ def test_anything_else_is_the_clusters_and_can_be_resumed() -> None:
     assert len(str(translated(ValueError("y" * 9999)))) < 400
 
 
+def test_a_worker_without_memory_is_said_to_be_one() -> None:
+    found = translated(WrappedError("task", cause=raised_from(MemoryError("of size 1 TB"))))
+    assert type(found) is ClusterError
+    assert str(found).startswith("a worker ran out of memory; take fewer workers or smaller batches")
+    assert translated(WrappedError("task", cause=OURS, _base_exc=MemoryError())) is OURS
+
+
 def test_what_is_no_error_of_ours_in_the_attributes_is_left_out() -> None:
     assert isinstance(translated(WrappedError("w", cause="text", worker_failures=["a"])), ClusterError)
 
