@@ -22,15 +22,15 @@ pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture
-def two_nodes() -> Iterator[tuple[dict[str, str], Any]]:
+def two_nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[dict[str, str], Any]]:
     """Two nodes of one CPU each: what a driver needs to join them, and the node that is no head."""
     from ray.cluster_utils import Cluster
 
     folder = tempfile.mkdtemp(prefix="hmt-")  # short, because Ray puts Unix sockets below it
-    cluster = Cluster(
-        initialize_head=True, head_node_args={"num_cpus": 1, "temp_dir": folder, "object_store_memory": 128 << 20}
-    )
+    monkeypatch.setenv("RAY_TMPDIR", folder)  # where it writes, too, which cluster others would join by default
+    cluster = Cluster()
     try:
+        cluster.add_node(num_cpus=1, object_store_memory=128 << 20)
         node = cluster.add_node(num_cpus=1, object_store_memory=128 << 20)
         yield {"RAY_ADDRESS": cluster.address, "RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1"}, node
     finally:
