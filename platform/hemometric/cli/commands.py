@@ -42,9 +42,14 @@ Out = Annotated[Path | None, typer.Option(help="Folder to write.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the whole traceback of an error.")]
 
 
-def decode_job(job: str, config: Path | None, overrides: Sequence[str], fields: dict[str, Any]) -> Any:
-    """Read the config of a job from a file, named options and overrides; the later ones win."""
-    from hemometric.config import decode
+def decode_job(
+    job: str, config: Path | None, overrides: Sequence[str], fields: dict[str, Any], *, table: Path | None = None
+) -> Any:
+    """Read the config of a job from a file, named options and overrides; the later ones win.
+
+    Of a `table` the overrides say where it is.
+    """
+    from hemometric.config import Options, decode
     from hemometric.config.yaml_reader import read_text, read_yaml
     from hemometric.runs import catalogue
 
@@ -53,7 +58,9 @@ def decode_job(job: str, config: Path | None, overrides: Sequence[str], fields: 
     found = data.setdefault("job", job)
     if found != job:
         raise UsageError(f"{config}: this is a config for {found!r}; run: hemometric {found} --config {config}")
-    return decode(catalogue.config_of(job), {**data, **given}, overrides, source=str(config or "options"), lines=lines)
+    options = Options.of({**fields, "ingest.table": table}, {"sources": "SOURCES"})
+    source = str(config or "options")
+    return decode(catalogue.config_of(job), {**data, **given}, overrides, source=source, lines=lines, options=options)
 
 
 def launch(job: str, config: Any) -> None:
@@ -90,7 +97,7 @@ def ingest(
     overrides = [word for word in sources or [] if "=" in word and not _exists(word) and not _is_address(word)]
     paths = [word for word in sources or [] if word not in overrides]
     fields = {"sources": paths, "out": out, "key": key, "retry_quarantine": retry_quarantine}
-    decoded = decode_job("ingest", config, [*_table(table, config), *overrides], fields)
+    decoded = decode_job("ingest", config, [*_table(table, config), *overrides], fields, table=table)
     if dry_run:
         estimate(decoded)
     else:

@@ -14,6 +14,14 @@ Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[FIELD=VALUE]...", help="Fields to set, such as shard_bytes=1000000000.")
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the whole traceback of an error.")]
+_WORDS = {
+    "corpus": "CORPUS",
+    "corpora": "CORPORA",
+    "selection.splits": "--split",
+    "selection.columns": "--column",
+    "selection.add_columns": "--add-column",
+}
+"""What is typed for a field, where it is not the option of its name."""
 ConfigFile = Annotated[Path | None, typer.Option("--config", "-c", help="A YAML file with these fields.")]
 
 
@@ -49,7 +57,7 @@ def merge(
     from hemometric.runs import merge as job
 
     folders = [word for word in corpora if "=" not in word or Path(word).exists()]
-    fields = {"corpora": folders, "out": str(out)} | ({} if key is None else {"key": str(key)})
+    fields = {"corpora": folders, "out": str(out), "key": None if key is None else str(key)}
     _run(job, job.MergeRun, fields, [word for word in corpora if word not in folders])
 
 
@@ -63,7 +71,12 @@ def export(
     has_label: Annotated[list[str] | None, typer.Option(help="Only where this label is known; again for more.")] = None,
     without_flag: Annotated[list[str] | None, typer.Option(help="Only without this flag; again for more.")] = None,
     column: Annotated[
-        list[str] | None, typer.Option(help="This column beside ids and signal, instead of numbers, sex and flags.")
+        list[str] | None,
+        typer.Option(help="Only this column beside ids and signal, instead of numbers, sex and flags; again for more."),
+    ] = None,
+    add_column: Annotated[
+        list[str] | None,
+        typer.Option(help="This column beside those that go along anyway, such as acquired; again for more."),
     ] = None,
     config: ConfigFile = None,
     debug: Debug = False,
@@ -71,10 +84,10 @@ def export(
     """Write recordings as Parquet, for Hugging Face datasets, as WebDataset tars, or as numpy arrays."""
     from hemometric.runs import export as job
 
-    chosen = {"splits": split, "has_label": has_label, "without_flag": without_flag, "columns": column}
-    selection = {name: value for name, value in chosen.items() if value}
+    selection = {"splits": split, "has_label": has_label, "without_flag": without_flag}
+    selection |= {"columns": column, "add_columns": add_column}
     named = {"corpus": str(corpus), "to": to, "out": None if out is None else str(out), "signals": signals}
-    _run(job, job.ExportRun, {name: value for name, value in named.items() if value}, overrides, config, selection)
+    _run(job, job.ExportRun, named, overrides, config, selection)
 
 
 def _run(
@@ -85,14 +98,19 @@ def _run(
     config: Path | None = None,
     selection: dict[str, Any] | None = None,
 ) -> None:
-    from hemometric.config import decode
+    """Decode and run; None and empty lists are options that were not given."""
+    from hemometric.config import Options, decode
     from hemometric.config.yaml_reader import read_text, read_yaml
     from hemometric.runs.base import with_absolute_paths
 
     data, lines = read_yaml(read_text(config), source=str(config)) if config else ({}, {})
-    if selection:
+    given = {name: value for name, value in fields.items() if value}
+    if chosen := {name: value for name, value in (selection or {}).items() if value}:
         held = data.get("selection")
-        fields = fields | {"selection": (held if isinstance(held, dict) else {}) | selection}
-    decoded = decode(model, {**data, **fields}, overrides or (), source=str(config or "options"), lines=lines)
+        given |= {"selection": (held if isinstance(held, dict) else {}) | chosen}
+    inner = {f"selection.{name}": value for name, value in (selection or {}).items()}
+    options = Options.of(fields | inner, _WORDS)
+    source = str(config or "options")
+    decoded = decode(model, {**data, **given}, overrides or (), source=source, lines=lines, options=options)
     for line in job.run(with_absolute_paths(decoded)):
         say(line)

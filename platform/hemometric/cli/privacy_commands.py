@@ -57,7 +57,10 @@ def quarantine_list(
 
 @quarantine_app.command("locate", epilog="Example: hemometric quarantine locate 3f2a91 --corpus corpus")
 def quarantine_locate(
-    keys: Annotated[list[str], typer.Argument(help="Keys of recordings, or unique beginnings of them.")],
+    keys: Annotated[list[str] | None, typer.Argument(help="Keys of recordings, or unique beginnings of them.")] = None,
+    reason: Annotated[
+        str | None, typer.Option(help="All that --corpus refused for this reason code, such as truncated.")
+    ] = None,
     corpus: Annotated[
         Path | None, typer.Option(help="Corpus whose table is searched first; then all of the key are.")
     ] = None,
@@ -67,5 +70,5 @@ def quarantine_locate(
     """Say which file a key stands for: path, item and format. The answer may name patients."""
     from hemometric.runs.quarantine import locate_sources
 
-    for line in locate_sources(keys, corpus=corpus, key_file=key):
+    for line in locate_sources(keys or (), reason=reason, corpus=corpus, key_file=key):
         say(line)

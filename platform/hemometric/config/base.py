@@ -68,13 +68,31 @@ def check_names(path: Path) -> None:
         raise ValueError(f"a name in this path has {longest} bytes, and at most {MAX_NAME_BYTES} are taken; shorten it")
 
 
+def checked_path(value: object, what: str) -> Path:
+    """Give the path that a caller from Python means.
+
+    Raises
+    ------
+    TypeError
+        It is none.
+    """
+    if not isinstance(value, (str, os.PathLike)):
+        raise TypeError(f"{what} is given by its path, a str or a Path; this is of type {type(value).__name__}")
+    return Path(value)
+
+
 def fingerprint(config: Config) -> str:
     """Hash what a config computes: 16 hex digits that leave out every `PLACEMENT` field.
 
     A run may therefore go on with other workers, paths, addresses and tracking, and nothing else. `Added` fields count
     where they change what is computed.
     """
-    canonical = json.dumps(essence(config), sort_keys=True, separators=(",", ":"))
+    return hash_of_essence(essence(config))
+
+
+def hash_of_essence(value: Any) -> str:
+    """Hash plain JSON values as `essence` gives them; see `fingerprint`."""
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 

@@ -14,11 +14,15 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from hemometric.config.base import Config
+from hemometric.config.options import Options
 from hemometric.config.yaml_reader import MAX_DEPTH, Lines, read_text, read_value, read_yaml
 from hemometric.errors import UsageError
 
 C = TypeVar("C", bound=Config)
 _SHOWN_LENGTH = 80
+_NUM_PROPOSED = 3
+_CLOSE_BELOW = 0.8
+"""How alike a field further down must be: among hundreds something always is a little."""
 _QUOTED = re.compile(r"'([^']*)'")
 SECRET = "may_be_secret"  # noqa: S105 - a name, and no password
 """Type of an error whose value may be a secret, and is not shown."""
@@ -43,8 +47,9 @@ def decode(
     *,
     source: str = "config",
     lines: Lines | None = None,
+    options: Options = Options(),  # noqa: B008 - frozen
 ) -> C:
-    """Check a mapping against `model`; see `decode_file`."""
+    """Check a mapping against `model`; see `decode_file`. Errors name the `options` that a field came from."""
     for override in overrides:
         data = _apply(data, override)
     overridden = {override.partition("=")[0].strip() for override in overrides}
@@ -52,7 +57,8 @@ def decode(
         # Through JSON, strict mode still takes what YAML has no type for: paths from strings, tuples from lists.
         return model.model_validate_json(json.dumps(data))
     except ValidationError as error:
-        sentences = [_sentence(model, item, source, lines or {}, overridden) for item in _causes(error.errors())]
+        causes = _causes(error.errors())
+        sentences = [_sentence(model, item, source, lines or {}, overridden, options) for item in causes]
         raise UsageError("; ".join(dict.fromkeys(sentences))) from None
 
 
@@ -102,21 +108,27 @@ def _causes(errors: Sequence[Any]) -> list[Any]:
     return [error for error, place in zip(errors, places, strict=True) if not follows(error, place)]
 
 
-def _sentence(model: type[BaseModel], error: Any, source: str, lines: Lines, overridden: set[str]) -> str:
+def _sentence(
+    model: type[BaseModel], error: Any, source: str, lines: Lines, overridden: set[str], options: Options
+) -> str:
     path, fields = _walk(model, error["loc"])
     field = ".".join(str(part) for part in path)
     kind = error["type"]
+    option = options.given_for(field, overridden)
     if kind == "union_tag_invalid":
         path = (*path, "kind")
-    if any(f"{'.'.join(map(str, path))}.".startswith(f"{name}.") for name in overridden):
+    if option is not None:
+        where = option
+    elif any(_is_of_override(".".join(map(str, path)), name, kind) for name in overridden):
         where = "override"
     else:
         line = next((lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in lines), None)
         where = f"{source}, line {line}" if line else source
     if kind == "extra_forbidden":
-        return f"{where}: unknown field {field!r}{_did_you_mean(str(path[-1]), fields)}"
+        return f"{where}: unknown field {field!r}{_meant(model, str(path[-1]), fields)}"
     if kind == "missing":
-        return f"{where}: field {field!r} is missing"
+        known = options.known_for(field)
+        return f"{where}: field {field!r} is missing" + (f"; give {known}" if known else "")
     if kind == "union_tag_invalid":
         tags = [tag.strip(" '") for tag in error["ctx"]["expected_tags"].split(",")]
         tag = str(error["ctx"]["tag"])
@@ -132,7 +144,16 @@ def _sentence(model: type[BaseModel], error: Any, source: str, lines: Lines, ove
     if kind == "literal_error" and isinstance(value, str):
         close = _closest(value, _QUOTED.findall(error["ctx"]["expected"]))
         shown += f"; did you mean {close!r}?" if close else ""
-    return f"{where}: field {field!r}: {message[:1].lower()}{message[1:]}{shown}"
+    message = f"{message[:1].lower()}{message[1:]}{shown}"
+    if option is None:
+        return f"{where}: field {field!r}: {message}"
+    number = f", number {path[-1] + 1}" if isinstance(path[-1], int) and not shown else ""
+    return f"{option}{number}: {message}"
+
+
+def _is_of_override(field: str, name: str, kind: str) -> bool:
+    """Whether an override has set a field, one that it lies in, or one within a field that there is not."""
+    return f"{field}.".startswith(f"{name}.") or (kind == "extra_forbidden" and name.startswith(f"{field}."))
 
 
 def _short(value: object) -> str:
@@ -187,10 +208,34 @@ def _is_tagged(model: type[BaseModel], tag: Any) -> bool:
     return "kind" in model.model_fields and tag in get_args(model.model_fields["kind"].annotation)
 
 
-def _closest(word: str, known: Sequence[str]) -> str:
+def _closest(word: str, known: Sequence[str], cutoff: float = 0.6) -> str:
     """Give the word that was meant: the same in other capitals, or else a similar one; empty where there is none."""
     alike = [one for one in known if one.casefold() == word.casefold()]
-    return next(iter(alike or difflib.get_close_matches(word, known, n=1, cutoff=0.6)), "")
+    return next(iter(alike or difflib.get_close_matches(word, known, n=1, cutoff=cutoff)), "")
+
+
+def _meant(model: type[BaseModel], word: str, fields: Sequence[str]) -> str:
+    """Propose a field that stands beside, or else one further down, by its dotted name."""
+    beside, below = _closest(word, fields), _below(model)
+    exact = [name for name in below if name.rpartition(".")[2] == word]
+    if beside and (beside.casefold() == word.casefold() or not exact):
+        return f"; did you mean {beside!r}?"
+    last = _closest(word, sorted({name.rpartition(".")[2] for name in below}), _CLOSE_BELOW)
+    found = exact or [name for name in below if name.rpartition(".")[2] == last]
+    if not found:
+        return _did_you_mean(word, fields)
+    return f"; did you mean {' or '.join(map(repr, found[:_NUM_PROPOSED]))}?"
+
+
+def _below(model: type[BaseModel], before: tuple[type[BaseModel], ...] = (), prefix: str = "") -> list[str]:
+    """List the dotted names of all fields, those of models within models too; the shortest names first."""
+    found: list[str] = []
+    if model not in before:
+        for name, field in model.model_fields.items():
+            found.append(f"{prefix}{name}")
+            for inner in _models(_members(field.annotation)):
+                found += _below(inner, (*before, model), f"{prefix}{name}.")
+    return sorted(dict.fromkeys(found), key=lambda name: (name.count("."), name))
 
 
 def _did_you_mean(word: str, known: Sequence[str]) -> str:

@@ -20,6 +20,7 @@ from hemometric.errors import DataRejectedError, UsageError
 from hemometric.runs.export_arrays import remove_drafts, write_arrays
 from hemometric.runs.export_card import card
 from hemometric.runs.export_parts import Part, Source, Write, write_parquet, write_part, write_tar
+from hemometric.runs.export_readme import Form, body
 from hemometric.runs.export_selection import Selection, chosen_columns, count_selected, left_behind
 from hemometric.runs.folder import claimed_folder
 from hemometric.runs.pace import Pace
@@ -28,7 +29,13 @@ from hemometric.runs.words import counted, finished_already
 from hemometric.waveform import Preparation
 
 SUMMARY, SUCCESS, NOTES = "_export.json", "_SUCCESS", ".notes"
-Form = Literal["parquet", "hf", "webdataset", "npy"]
+README: dict[Form, str] = {
+    "parquet": "_README.md",
+    "hf": "README.md",
+    "webdataset": "README.md",
+    "npy": "README.md",
+}
+"""Readers take a folder of Parquet files as one table, and pass over names that begin so."""
 
 
 class ExportRun(Config):
@@ -77,7 +84,8 @@ def run(config: ExportRun) -> list[str]:
     Raises
     ------
     UsageError
-        There is no corpus, it has no such column or label, no recording is selected, or `out` holds something else.
+        There is no corpus, it has no such column or label, no recording is selected, or `out` lies within the corpus
+        or holds something else.
     PrecheckError
         Another command is writing there, or the disk is too small.
     IntegrityError
@@ -86,6 +94,8 @@ def run(config: ExportRun) -> list[str]:
         No selected recording can be prepared so.
     """
     corpus = open_corpus(config.corpus)
+    if config.out.resolve().is_relative_to(config.corpus.resolve()):
+        raise UsageError(f"out: {config.out} lies within the corpus; choose a folder outside of it")
     source = _source(config, corpus)
     selected = _selected(config, corpus)
     identity = hashlib.sha256(f"{__version__} {corpus.hash} {fingerprint(config)}".encode()).hexdigest()[:16]
@@ -195,7 +205,7 @@ def parts(to: Form, shards: Sequence[ShardEntry]) -> list[Part]:
 
 
 def _conclude(config: ExportRun, source: Source, done: Mapping[str, Done]) -> bool:
-    """Write card, summary and marker; tell whether anything of it is new."""
+    """Write README, summary and marker; tell whether anything of it is new."""
     rows = _rows_by_split(done)
     rejected = _rejected(done)
     if not any(rows.values()):
@@ -214,10 +224,7 @@ def _conclude(config: ExportRun, source: Source, done: Mapping[str, Done]) -> bo
         "files": {name: digest for one in done.values() for name, digest in sorted(one.sha256.items())},
     }
     content = json.dumps(summary, indent=1, sort_keys=True).encode() + b"\n"
-    files = {SUMMARY: content}
-    if config.to == "hf":
-        sizes = {split: sum(path.stat().st_size for path in config.out.glob(f"data/{split}-*")) for split in rows}
-        files["README.md"] = card(source, rows, sizes, _signal_words(config)).encode()
+    files = {SUMMARY: content, README[config.to]: _readme(config, source, rows).encode()}
     files[SUCCESS] = hashlib.sha256(content).hexdigest().encode() + b"\n"
     is_new = False
     for name, wanted in files.items():
@@ -226,6 +233,13 @@ def _conclude(config: ExportRun, source: Source, done: Mapping[str, Done]) -> bo
             write_bytes(path, wanted)
             is_new = True
     return is_new
+
+
+def _readme(config: ExportRun, source: Source, rows: Mapping[str, int]) -> str:
+    if config.to != "hf":
+        return body(config.to, source, rows, _signal_words(config)).lstrip()
+    sizes = {split: sum(path.stat().st_size for path in config.out.glob(f"data/{split}-*")) for split in rows}
+    return card(source, rows, sizes, _signal_words(config))
 
 
 def _rows_by_split(done: Mapping[str, Done]) -> dict[str, int]:
@@ -252,7 +266,7 @@ def _told(config: ExportRun, source: Source, selected: Mapping[ShardEntry, int],
         f"columns: {_listed(source.columns)}",
     ]
     if behind := left_behind(source.corpus, source.columns):
-        lines.append(f"left behind: {_listed(behind)} (name them in selection.columns to have them)")
+        lines.append(f"left behind: {_listed(behind)} (--add-column or selection.add_columns takes them along)")
     if rejected:
         lines.append("refused: " + ", ".join(f"{reason} {count}" for reason, count in rejected.items()))
     lines.append("careful: these are data of patients, under pseudonyms; what guarded the corpus does not guard them")

@@ -9,23 +9,7 @@ import pyarrow as pa
 import yaml
 
 from hemometric.runs.export_parts import Source
-
-_BODY = """
-# 12-lead ECGs, exported by hemometric
-
-{rows}
-
-`signal` is {signal}.
-
-Patients and recordings go under pseudonyms; all recordings of a patient are in one split. These are still data of
-patients: keep and share them as the rules of their origin allow.
-
-```python
-from datasets import load_dataset
-
-ecgs = load_dataset("path/to/this/folder", split="{split}").with_format("numpy")
-```
-"""
+from hemometric.runs.export_readme import body
 
 
 def card(source: Source, rows: Mapping[str, int], sizes: Mapping[str, int], signal: str) -> str:
@@ -54,8 +38,7 @@ def card(source: Source, rows: Mapping[str, int], sizes: Mapping[str, int], sign
         "tags": ["ecg"],
     }
     text = yaml.safe_dump(head, sort_keys=False, allow_unicode=True)
-    listed = "\n".join(f"- {split}: {num} recordings" for split, num in rows.items())
-    return f"---\n{text}---\n" + _BODY.format(rows=listed, signal=signal, split=next(iter(rows)))
+    return f"---\n{text}---\n" + body("hf", source, rows, signal)
 
 
 def feature(kind: pa.DataType) -> dict[str, Any]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Sequence
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hemometric.config import Config
+from hemometric.config import Added, Config
 from hemometric.corpus import Corpus, ShardEntry, Split
 from hemometric.corpus.labels import LABEL_PREFIX
 from hemometric.corpus.reader import open_parquet
@@ -37,12 +38,15 @@ class Selection(Config):
     columns : tuple of str or None
         What goes along beside ids, split and signal. None takes numbers, sex and flags: times and texts of the archive
         (``acquired``, ``site``, code labels) leave a corpus only when they are named. A label may be named bare.
+    add_columns : tuple of str
+        What goes along beside those.
     """
 
     splits: tuple[Split, ...] | None = None
     has_label: tuple[str, ...] = ()
     without_flag: tuple[str, ...] = ()
     columns: tuple[str, ...] | None = None
+    add_columns: Annotated[tuple[str, ...], Added(())] = ()
 
 
 def chosen_columns(corpus: Corpus, selection: Selection, *, native: bool) -> tuple[str, ...]:
@@ -59,7 +63,8 @@ def chosen_columns(corpus: Corpus, selection: Selection, *, native: bool) -> tup
         named = [name for name in named if native or name not in SCALE]
     else:
         named = [full_name(corpus, name) for name in selection.columns]
-    return tuple(dict.fromkeys((*always, *named)))
+    added = [full_name(corpus, name) for name in selection.add_columns]
+    return tuple(dict.fromkeys((*always, *named, *added)))
 
 
 def offered_columns(corpus: Corpus) -> tuple[str, ...]:

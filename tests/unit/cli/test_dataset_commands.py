@@ -73,6 +73,17 @@ def test_export(line: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert "is finished already" in capsys.readouterr().out
 
 
+def test_export_adds_columns_to_those_that_go_anyway(
+    line: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["export", line.labelled, "--to", "npy", "--split", "test", "preparation.rate_hz=50"]
+    assert hemometric(*words, "--out", tmp_path / "plain") == 0
+    assert "--add-column" in capsys.readouterr().out
+    assert hemometric(*words, "--out", tmp_path / "more", "--add-column", "site", "--add-column", "acquired") == 0
+    plain, more = (pq.read_schema(tmp_path / name / "test.parquet").names for name in ("plain", "more"))
+    assert more == [*plain, "site", "acquired"]
+
+
 def test_export_by_a_config(line: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = tmp_path / "export.yaml"
     config.write_text(
@@ -83,6 +94,10 @@ def test_export_by_a_config(line: Any, tmp_path: Path, capsys: pytest.CaptureFix
     assert (tmp_path / "out" / "test.npy").is_file()
     assert pq.read_schema(tmp_path / "out" / "test.parquet").names == ["recording_id", "patient", "split", "sex"]
     assert hemometric("export", line.labelled, "--to", "zarr", "--out", tmp_path / "no") == 2
-    assert "field 'to'" in capsys.readouterr().err
+    told = "hemometric: --to: input should be 'parquet', 'hf', 'webdataset' or 'npy', found 'zarr'"
+    assert capsys.readouterr().err.startswith(told)
+    assert hemometric("export", line.labelled, "--to", "npy", "--out", tmp_path / "no", "--split", "tset") == 2
+    assert "hemometric: --split: input should be" in (told := capsys.readouterr().err)
+    assert told.endswith("found 'tset'; did you mean 'test'?\n")
     assert hemometric("export", line.labelled, "--to", "npy") == 2
-    assert "'out' is missing" in capsys.readouterr().err
+    assert "'out' is missing; give --out" in capsys.readouterr().err

@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import Field, ValidationError
 
-from hemometric.config import Config, decode, decode_file, dump
+from hemometric.config import Config, Options, decode, decode_file, dump
 from hemometric.errors import UsageError
 from hemometric.runs.catalogue import config_of
+from hemometric.runs.export import ExportRun
 from hemometric.runs.pretrain import PretrainRun
 
 PRETRAIN = "job: pretrain\ncorpus: c\nout: o\n"
@@ -265,6 +266,58 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
     path.write_text(dump(config), encoding="utf-8")
     assert decode_file(PretrainRun, path) == config
+
+
+@pytest.mark.parametrize(
+    ("job", "override", "told"),
+    [
+        ("ingest", "max_rejected_fraction=1", "'max_rejected_fraction'; did you mean 'ingest.max_rejected_fraction'?"),
+        ("ingest", "max_rejectd_fraction=1", "'max_rejectd_fraction'; did you mean 'ingest.max_rejected_fraction'?"),
+        ("ingest", "quality.min_duration_s=4", "override: unknown field 'quality'; did you mean 'ingest.quality'?"),
+        ("ingest", "ingest.min_duration_s=4", "'ingest.min_duration_s'; did you mean 'ingest.quality.min_duration_s'?"),
+        ("ingest", "ingest.validation_from=x", "did you mean 'ingest.split.validation_from'?"),
+        ("ingest", "Workers=1", "did you mean 'workers'?"),
+        ("export", "splits=[test]", "did you mean 'selection.splits'?"),
+        ("pretrain", "learning_rate=1", "did you mean 'optimiser.learning_rate'?"),
+        ("pretrain", "sed=1", "did you mean 'seed'?"),
+    ],
+)
+def test_a_field_is_found_wherever_it_stands(job: str, override: str, told: str) -> None:
+    model = ExportRun if job == "export" else config_of(job)
+    with pytest.raises(UsageError, match="unknown field") as caught:
+        decode(model, {"sources": ["a"], "corpus": "c", "out": "o", "to": "npy"}, [override])
+    assert told in str(caught.value)
+
+
+OPTIONS = Options.of({"sources": ["a"], "out": "o", "key": None, "ingest.table": "t.csv"}, {"sources": "SOURCES"})
+
+
+@pytest.mark.parametrize(
+    ("data", "overrides", "told"),
+    [
+        ({"sources": ["s" * 256], "out": "o"}, [], "SOURCES: a name in this path has 256 bytes"),
+        ({"sources": ["a", "s3://a:b@c/d"], "out": "o"}, [], "SOURCES, number 2: "),
+        ({"sources": ["a"], "out": "o" * 256}, [], "--out: a name in this path has 256 bytes"),
+        (
+            {"sources": ["a"], "out": "o" * 256},
+            ["out=3"],
+            "override: field 'out': input should be a valid string, found 3",
+        ),
+        ({"sources": ["a"], "out": "o", "key": 3}, [], "FILE, line 3: field 'key': "),
+        ({"sources": ["a"]}, [], "FILE: field 'out' is missing; give --out"),
+        ({"out": "o"}, [], "FILE: field 'sources' is missing; give SOURCES"),
+        ({"sources": ["a"], "out": "o"}, ["ingest.table.path=t"], "--table: unknown field 'ingest.table.path'; "),
+    ],
+)
+def test_an_error_names_the_option_that_was_typed(data: dict[str, Any], overrides: list[str], told: str) -> None:
+    if told.startswith("--table"):
+        data = data | {"ingest": {"table": {"kind": "none"}}}
+    is_missing = "missing" in told
+    options = Options(OPTIONS.names) if is_missing else OPTIONS
+    lines: Any = {} if is_missing else {("key",): 3, ("out",): 4}
+    with pytest.raises(UsageError) as caught:
+        decode(config_of("ingest"), data, overrides, source="FILE", lines=lines, options=options)
+    assert str(caught.value).startswith(told)
 
 
 @pytest.mark.parametrize("value", ["1", "[" * 2000 + "]" * 2000])

@@ -19,13 +19,14 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from hemometric.config import decode
+from hemometric.config import decode, essence, fingerprint
 from hemometric.corpus import SPLITS, Corpus, open_corpus
 from hemometric.corpus import files as files_module
 from hemometric.errors import DataRejectedError, IntegrityError, PrecheckError, UsageError
 from hemometric.runs import export_arrays
 from hemometric.runs.export import ExportRun, run
 from hemometric.runs.export_card import feature
+from hemometric.runs.export_selection import Selection
 from hemometric.waveform import Preparation, prepare
 
 PREPARATION = {"rate_hz": 50, "duration_s": 4, "leads": ["II", "V1"]}
@@ -101,9 +102,19 @@ def test_times_and_texts_of_the_archive_stay_unless_named(corpus: Corpus, make: 
     assert not {"acquired", "site", "content", "facts", "source_format", "partition"} & set(unasked)
     named = names(make("parquet", "named", selection={"columns": ["acquired", "site", "mpcwp_mmhg"]}))
     assert named == ["recording_id", "patient", "split", "acquired", "site", "label.mpcwp_mmhg", "signal"]
+    added = names(make("parquet", "added", selection={"add_columns": ["acquired", "sex"]}))
+    assert added == [*unasked[:-1], "acquired", "signal"]
+    both = names(make("parquet", "both", selection={"columns": ["sex"], "add_columns": ["site"]}))
+    assert both == ["recording_id", "patient", "split", "sex", "site", "signal"]
     with pytest.raises(UsageError, match="has no column 'acquird'; did you mean 'acquired'"):
         make("parquet", "wrong", selection={"columns": ["acquird"]})
     assert not (make("parquet").parent / "wrong").exists()
+
+
+def test_columns_that_are_added_change_the_fingerprint_of_no_other_export() -> None:
+    plain = Selection(columns=("sex",))
+    assert "add_columns" not in essence(plain)
+    assert fingerprint(plain) != fingerprint(Selection(columns=("sex",), add_columns=("site",)))
 
 
 def test_columns_are_those_of_the_corpus(corpus: Corpus, make: Make) -> None:
@@ -212,10 +223,65 @@ def test_arrays_can_be_mapped_and_rows_lie_beside_them(corpus: Corpus, make: Mak
         for signal, name in zip(signals, rows["recording_id"].to_pylist(), strict=True):
             assert np.array_equal(signal, wanted[name])
     assert listed(out) == [
+        "README.md",
         "_SUCCESS",
         "_export.json",
         *(f"{s}.{e}" for s in sorted(SPLITS) for e in ("npy", "parquet")),
     ]
+
+
+@pytest.mark.parametrize(
+    ("to", "signals", "name"),
+    [
+        ("parquet", "prepared", "_README.md"),
+        ("parquet", "native", "_README.md"),
+        ("hf", "prepared", "README.md"),
+        ("webdataset", "native", "README.md"),
+        ("npy", "prepared", "README.md"),
+    ],
+)
+def test_a_readme_says_what_is_there(corpus: Corpus, make: Make, to: str, signals: str, name: str) -> None:
+    out = make(to, signals=signals, selection={"add_columns": ["acquired"]})
+    text = (out / name).read_text()
+    assert "| `label.mpcwp_mmhg` | label, mmHg; absent where not known |" in text
+    assert "| `acquired` | time of recording, shifted by whole days that are the patient's own |" in text
+    assert "| `quality.duration_s` | measure of quality, s |" in text
+    assert "licence" in text
+    assert "`signal` is int16" in text if signals == "native" else "`signal` is float32 [2][200] mV at 50 Hz" in text
+    columns = json.loads((out / "_export.json").read_text())["columns"]
+    assert "see the corpus" not in text
+    assert not [column for column in columns if f"| `{column}` | " not in text]
+
+
+@pytest.mark.parametrize(("to", "signals"), [("parquet", "prepared"), ("parquet", "native"), ("npy", "prepared")])
+def test_the_python_of_a_readme_reads_the_export(corpus: Corpus, make: Make, to: str, signals: str) -> None:
+    out = make(to, signals=signals)
+    text = (out / ("_README.md" if to == "parquet" else "README.md")).read_text()
+    lines = text.partition("```python\n")[2].partition("```")[0]
+    assert lines.count("\n") == 3
+    found: dict[str, Any] = {}
+    exec(lines.replace("path/to/this/folder", str(out)), found)
+    wanted = expected(corpus, "train")
+    native = {row["recording_id"]: recording.signal for row, recording in corpus.recordings(["train"])}
+    assert len(found["signals"]) == len(found["ecgs"]) == len(wanted)
+    for name, signal in zip(found["ecgs"]["recording_id"], found["signals"], strict=True):
+        assert np.allclose(signal, native[name] if signals == "native" else wanted[name], atol=1e-6)
+
+
+def test_a_readme_is_in_the_way_of_no_reader_of_parquet(corpus: Corpus, make: Make) -> None:
+    """Which take a folder as one table, all files of it but those whose names begin with _ or a dot."""
+    assert len(pq.read_table(make("parquet"), columns=["recording_id"])) == corpus.manifest.counts.accepted
+
+
+@pytest.mark.parametrize("where", ["", "shards", "new/folder", "link"])
+def test_an_export_into_its_corpus_is_refused(line: Any, make: Make, tmp_path: Path, where: str) -> None:
+    shutil.copytree(line.labelled, tmp_path / "corpus")
+    (tmp_path / "way").symlink_to(tmp_path / "corpus")
+    out = "way/inside" if where == "link" else f"corpus/{where}"
+    before = sorted((tmp_path / "corpus").rglob("*"))
+    with pytest.raises(UsageError, match=r"^out: .* lies within the corpus; choose a folder outside of it$"):
+        make("parquet", out, corpus=tmp_path / "corpus")
+    assert sorted((tmp_path / "corpus").rglob("*")) == before
 
 
 @pytest.mark.parametrize("to", ["parquet", "hf", "webdataset", "npy"])
