@@ -12,12 +12,13 @@ import os
 import re
 import sqlite3
 import stat
-from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -42,6 +43,7 @@ _SCHEMA = pa.schema(
 )
 _GROUP_ROWS = 1 << 16
 _NAME = re.compile(r"[0-9a-f]{32}")
+_REMEDY = "restore it, or name the key file that made the corpus"
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -127,19 +129,63 @@ def locate(key_file: Path, beginning: str, name: str | None = None) -> list[Loca
     IntegrityError
         A table is damaged.
     """
+    wanted = [(beginning, f"{beginning}g"), *((keyed, f"{keyed}g") for keyed in _keyed(key_file, beginning))]
+    found: set[Located] = set()
+    for path in _tables(key_file, name):
+        with usable(path, "key", to="read", remedy=_REMEDY):
+            _refuse_open(path)
+            found.update(_located(row) for bounds in wanted for row in _open(path, *bounds).to_pylist())
+    return sorted(found)
+
+
+def locate_all(key_file: Path, ids: Sequence[str], name: str | None = None) -> dict[str, list[Located]]:
+    """Find many recordings by their whole keys, or random codes; each table is read once.
+
+    Parameters
+    ----------
+    name : str or None
+        As for `locate`.
+
+    Returns
+    -------
+    dict
+        From each of `ids` to what was found.
+
+    Raises
+    ------
+    UsageError, PrivacyError, IntegrityError
+        As for `locate`.
+    """
+    meant = {one: {one, *_keyed(key_file, one)} for one in ids}
+    wanted = pa.array(sorted(set().union(*meant.values())), pa.string())
+    found: dict[str, set[Located]] = {}
+    for path in _tables(key_file, name):
+        with usable(path, "key", to="read", remedy=_REMEDY):
+            _refuse_open(path)
+            for group in _groups(path, lambda low, high: bool(_between(wanted, low, high))):
+                for one in map(_located, group.filter(pc.is_in(group["recording_id"], wanted)).to_pylist()):
+                    found.setdefault(one.recording_id, set()).add(one)
+    return {one: sorted(set().union(*(found.get(keyed, set()) for keyed in names))) for one, names in meant.items()}
+
+
+def _tables(key_file: Path, name: str | None) -> list[Path]:
     folder = folder_of(key_file)
     if not folder.is_dir():
         raise UsageError(f"beside key file {key_file} lies no table of sources; `hemometric ingest` writes one")
     _refuse_open(folder)
-    tables = sorted(folder.glob("*.parquet")) if name is None else [folder / f"{name}.parquet"]
-    wanted = [(beginning, f"{beginning}g"), *((keyed, f"{keyed}g") for keyed in _keyed(key_file, beginning))]
-    found: set[Located] = set()
-    for path in tables:
-        with usable(path, "key", to="read", remedy="restore it, or name the key file that made the corpus"):
-            _refuse_open(path)
-            for row in (row for bounds in wanted for row in _open(path, *bounds).to_pylist()):
-                found.add(Located(row["recording_id"], os.fsdecode(row["path"]), row["item"], row["format"]))
-    return sorted(found)
+    return sorted(folder.glob("*.parquet")) if name is None else [folder / f"{name}.parquet"]
+
+
+def _located(row: dict[str, Any]) -> Located:
+    return Located(row["recording_id"], os.fsdecode(row["path"]), row["item"], row["format"])
+
+
+def _between(ids: pa.Array, low: str, high: str) -> int:
+    """Count those of some sorted ids that lie from `low` to `high`."""
+    keys = range(len(ids))
+    return bisect_right(keys, high, key=lambda row: ids[row].as_py()) - bisect_left(
+        keys, low, key=lambda row: ids[row].as_py()
+    )
 
 
 def _keyed(key_file: Path, beginning: str) -> list[str]:
@@ -222,25 +268,28 @@ def _num_rows(path: Path) -> int:
 
 def _open(path: Path, low: str, high: str) -> pa.Table:
     """Read the rows from `low` up to but without `high`, from the row groups that may hold any."""
+    groups = _groups(path, lambda first, last: first < high and last >= low)
+    table = pa.concat_tables([_SCHEMA.empty_table(), *groups])
+    ids = table["recording_id"]
+    return table.filter(pc.and_(pc.greater_equal(ids, low), pc.less(ids, high)))
+
+
+def _groups(path: Path, may_hold: Callable[[str, str], bool]) -> Iterator[pa.Table]:
+    """Read row groups one by one, those whose first and last key `may_hold` a row that is wanted."""
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             if not file.schema_arrow.equals(_SCHEMA):
                 raise _damaged(path)
-            groups = [index for index in range(file.num_row_groups) if _may_hold(file.metadata, index, low, high)]
-            table = file.read_row_groups(groups) if groups else _SCHEMA.empty_table()
+            for index in range(file.num_row_groups):
+                statistics = file.metadata.row_group(index).column(0).statistics
+                if statistics is None or may_hold(statistics.min, statistics.max):
+                    yield file.read_row_group(index)
     except pa.ArrowException:
         raise _damaged(path) from None
     except OSError as error:
         if error.errno is not None:
             raise
         raise _damaged(path) from None
-    ids = table["recording_id"]
-    return table.filter(pc.and_(pc.greater_equal(ids, low), pc.less(ids, high)))
-
-
-def _may_hold(metadata: pq.FileMetaData, group: int, low: str, high: str) -> bool:
-    statistics = metadata.row_group(group).column(0).statistics
-    return statistics is None or (statistics.min < high and statistics.max >= low)
 
 
 def _damaged(path: Path) -> IntegrityError:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import difflib
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hemometric.corpus import default_key_path, open_corpus
 from hemometric.corpus.manifest import SUCCESS
-from hemometric.corpus.source_table import Located, locate, table_name
+from hemometric.corpus.source_table import Located, locate, locate_all, table_name
 from hemometric.corpus.units import STAGING, read_note
 from hemometric.errors import UsageError
 from hemometric.runs.words import counted
@@ -31,24 +32,31 @@ def list_quarantine(path: Path, *, reason: str | None = None, keys: bool = False
     IntegrityError
         The corpus is damaged.
     """
-    is_finished = (path / SUCCESS).is_file()
-    rows = sorted(_of_corpus(path) if is_finished or not (path / STAGING).is_dir() else _of_staging(path / STAGING))
-    counts: dict[str, int] = {}
-    for _, found, _ in rows:
-        counts[found] = counts.get(found, 0) + 1
-    if reason is not None and reason not in counts:
-        close = difflib.get_close_matches(reason, counts, n=1)
-        known = f"did you mean {close[0]!r}?" if close else f"reasons here: {', '.join(sorted(counts)) or 'none'}"
-        raise UsageError(f"reason: nothing was refused for {reason!r}; {known}")
-    chosen = {name: count for name, count in sorted(counts.items()) if reason in (None, name)}
-    lines = [] if is_finished else [f"{path} is not finished; this is what was read so far"]
-    lines.append(f"{counted(sum(chosen.values()), 'recording')} refused")
-    lines += [f"{name} {count}" for name, count in chosen.items()]
+    rows = _refused(path, reason)
+    lines = [] if _is_finished(path) else [f"{path} is not finished; this is what was read so far"]
+    lines.append(f"{counted(len(rows), 'recording')} refused")
+    lines += [f"{name} {count}" for name, count in sorted(Counter(found for _, found, _ in rows).items())]
     if keys:
-        lines += [f"{key}  {found}: {detail}" for key, found, detail in rows if found in chosen]
-    elif chosen:
+        lines += [f"{key}  {found}: {detail}" for key, found, detail in rows]
+    elif rows:
         lines.append("--keys lists them; `hemometric quarantine locate KEY` says which file a key stands for")
     return lines
+
+
+def _is_finished(path: Path) -> bool:
+    return (path / SUCCESS).is_file()
+
+
+def _refused(path: Path, reason: str | None) -> list[tuple[str, str, str]]:
+    """Give key, reason and detail of what was refused for a reason, or for any; sorted by key."""
+    is_staged = not _is_finished(path) and (path / STAGING).is_dir()
+    rows = sorted(_of_staging(path / STAGING) if is_staged else _of_corpus(path))
+    known = sorted({found for _, found, _ in rows})
+    if reason is not None and reason not in known:
+        close = difflib.get_close_matches(reason, known, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"reasons here: {', '.join(known) or 'none'}"
+        raise UsageError(f"reason: nothing was refused for {reason!r}; {hint}")
+    return [row for row in rows if reason in (None, row[1])]
 
 
 def _of_corpus(path: Path) -> Iterator[tuple[str, str, str]]:
@@ -63,8 +71,12 @@ def _of_staging(staging: Path) -> Iterator[tuple[str, str, str]]:
             yield key, reason, detail
 
 
-def locate_sources(keys: Sequence[str], *, corpus: Path | None = None, key_file: Path | None = None) -> list[str]:
+def locate_sources(
+    keys: Sequence[str], *, reason: str | None = None, corpus: Path | None = None, key_file: Path | None = None
+) -> list[str]:
     """Say of each key, or unique beginning of one, its source: path or address, item and format, separated by tabs.
+
+    With `reason`, so of all that `corpus` refused for it; it may also be one whose ingest ended early.
 
     The table of `corpus` goes first. Of what it lacks the tables of all corpora of the key are searched: a merged
     corpus that was added to later has a table of its own, which says only what was added.
@@ -72,12 +84,17 @@ def locate_sources(keys: Sequence[str], *, corpus: Path | None = None, key_file:
     Raises
     ------
     UsageError
-        A key is none, is not known, or several begin so; the key file or the table is not there.
+        A key is none, is not known, or several begin so; the key file or the table is not there; there is no key and
+        no reason, or nothing was refused for it.
     PrivacyError
         Others may read the table or its folder.
     IntegrityError
         A table is damaged.
     """
+    if reason is not None and corpus is None:
+        raise UsageError("--reason asks for what a corpus has refused; say which one with --corpus")
+    if not keys and reason is None:
+        raise UsageError("give keys of recordings, or --reason with --corpus")
     place = key_file or default_key_path()
     if not place.is_file():
         raise UsageError(f"key file {place} does not exist; give the one of the ingest with --key")
@@ -86,7 +103,23 @@ def locate_sources(keys: Sequence[str], *, corpus: Path | None = None, key_file:
         name = table_name(corpus)
         if name is None:
             raise UsageError(f"corpus {corpus} names no table of sources; leave --corpus out to search all of the key")
-    return [line for key in keys for line in _lines(key, _found(place, _checked(key), name))]
+    lines = [line for key in keys for line in _lines(key, _found(place, _checked(key), name))]
+    if corpus is not None and reason is not None:
+        lines += _lines_of_all([key for key, *_ in _refused(corpus, reason)], place, name)
+    return lines
+
+
+def _lines_of_all(keys: Sequence[str], place: Path, name: str | None) -> list[str]:
+    """Say the sources of whole keys; those that nobody knows are counted."""
+    found = locate_all(place, keys, name)
+    lacking = [key for key, sources in found.items() if not sources]
+    if lacking and name is not None:
+        found |= locate_all(place, lacking)
+    lines = [line for key, sources in found.items() if sources for line in _lines(key, sources)]
+    num_unknown = sum(not sources for sources in found.values())
+    if not lines:
+        raise UsageError(f"no source of these {num_unknown} is known; see that --key is the one of their ingest")
+    return [*lines, *([f"careful: of {num_unknown} more no source is known"] if num_unknown else [])]
 
 
 def _found(place: Path, key: str, name: str | None) -> list[Located]:

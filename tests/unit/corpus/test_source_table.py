@@ -12,7 +12,7 @@ import pytest
 from hemometric.corpus import source_table
 from hemometric.corpus.crosswalk import crosswalk_of
 from hemometric.corpus.pseudonyms import Key
-from hemometric.corpus.source_table import POINTER, Located, folder_of, keep_sources, locate, table_name
+from hemometric.corpus.source_table import POINTER, Located, folder_of, keep_sources, locate, locate_all, table_name
 from hemometric.errors import IntegrityError, PrivacyError, UsageError
 from hemometric.vendors import Source
 
@@ -98,12 +98,29 @@ def test_a_key_is_found_by_reading_one_group_of_many(
     path = keep_sources(key, out, [], sources)
     assert pq.read_metadata(path).num_row_groups > 50
     read: list[int] = []
-    whole = pq.ParquetFile.read_row_groups
-    monkeypatch.setattr(
-        pq.ParquetFile, "read_row_groups", lambda self, groups: read.append(len(groups)) or whole(self, groups)
-    )
+    whole = pq.ParquetFile.read_row_group
+    monkeypatch.setattr(pq.ParquetFile, "read_row_group", lambda self, group: read.append(group) or whole(self, group))
     assert len(locate(key.path, key.recording_id("archive/5"))) == 1
-    assert read == [1]
+    assert len(read) == 1
+
+
+def test_many_keys_are_found_by_reading_each_table_once(
+    tmp_path: Path, key: Key, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source_table, "_GROUP_ROWS", 10)
+    sources = sources_of(tmp_path, range(600))
+    path = keep_sources(key, out, [], sources)
+    wanted = [key.recording_id(source.key) for source in sources[::3]]
+    read: list[int] = []
+    whole = pq.ParquetFile.read_row_group
+    monkeypatch.setattr(pq.ParquetFile, "read_row_group", lambda self, group: read.append(group) or whole(self, group))
+    found = locate_all(key.path, [*wanted, "0" * 32])
+    assert found.pop("0" * 32) == []
+    assert [found[name] for name in wanted] == [locate(key.path, name) for name in wanted]
+    assert len(read) - len(wanted) <= pq.read_metadata(path).num_row_groups
+    read.clear()
+    assert locate_all(key.path, wanted[:1]) == {wanted[0]: locate(key.path, wanted[0])}
+    assert len(read) == 2, "groups that hold none of them are not read"
 
 
 def test_a_moved_corpus_keeps_its_table_and_another_has_its_own(tmp_path: Path, key: Key, out: Path) -> None:

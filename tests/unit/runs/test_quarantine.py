@@ -6,8 +6,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
+from hemometric.cli import app, guarded
 from hemometric.corpus import load_or_create_key, open_corpus
 from hemometric.corpus.source_table import folder_of, keep_sources
 from hemometric.corpus.units import stage_unit
@@ -40,6 +43,11 @@ def run(line: Any, tmp_path: Path) -> Any:
 
 def broken_files(run: Any) -> set[Path]:
     return {path.with_suffix(".hea") for path in run.sources[0].rglob("*.whole")}
+
+
+def strict(run: Any) -> Any:
+    """The same ingest, which refuses what it would else take."""
+    return run.model_copy(update={"ingest": run.ingest.model_copy(update={"max_rejected_fraction": 0.0})})
 
 
 def keys_of(lines: list[str]) -> list[str]:
@@ -89,9 +97,8 @@ def test_keys_of_an_ingest_that_was_killed_or_refused_resolve(run: Any, monkeypa
         ingest.run(run)
     assert len(list(folder_of(run.key).glob("*.parquet"))) == 1
     monkeypatch.setattr(ingest, "stage_unit", stage_unit)
-    strict = run.model_copy(update={"ingest": run.ingest.model_copy(update={"max_rejected_fraction": 0.0})})
     with pytest.raises(DataRejectedError):
-        ingest.run(strict)
+        ingest.run(strict(run))
     listed = list_quarantine(run.out, keys=True)
     assert "not finished" in listed[0]
     located = locate_sources(keys_of(listed), corpus=run.out, key_file=run.key)
@@ -114,6 +121,36 @@ def test_what_the_table_of_a_corpus_lacks_is_searched_in_the_others(run: Any, tm
         locate_sources(["0" * 32], corpus=tmp_path / "merged", key_file=run.key)
 
 
+def test_all_of_one_reason_are_located_at_once(run: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    """As `quarantine list` groups them, from a finished corpus and from one whose ingest was refused."""
+    for config in (strict(run), run):
+        try:
+            ingest.run(config)
+        except DataRejectedError:
+            assert config is not run
+        told = locate_sources((), reason="truncated", corpus=run.out, key_file=run.key)
+        located = [line.split("\t") for line in told]
+        assert {Path(path) for _, path, *_ in located} == broken_files(run)
+        assert [key for key, *_ in located] == keys_of(list_quarantine(run.out, reason="truncated", keys=True))
+    words = ["quarantine", "locate", "--reason", "truncated", "--corpus", str(run.out), "--key", str(run.key)]
+    assert guarded(lambda: app(args=words, standalone_mode=False)) == 0
+    assert {Path(line.split("\t")[1]) for line in capfd.readouterr().out.splitlines()} == broken_files(run)
+
+
+def test_those_whose_source_nobody_knows_are_counted(run: Any) -> None:
+    ingest.run(run)
+    (table,) = folder_of(run.key).glob("*.parquet")
+    rows = pq.read_table(table)
+    keys = keys_of(list_quarantine(run.out, keys=True))
+    pq.write_table(rows.filter(pc.not_equal(rows["recording_id"], keys[0])), table)
+    first, last = locate_sources((), reason="truncated", corpus=run.out, key_file=run.key)
+    assert first.startswith(keys[1])
+    assert last == "careful: of 1 more no source is known"
+    pq.write_table(rows.slice(0, 0), table)
+    with pytest.raises(UsageError, match="no source of these 2 is known"):
+        locate_sources((), reason="truncated", corpus=run.out, key_file=run.key)
+
+
 def test_a_moved_archive_is_followed(run: Any, tmp_path: Path) -> None:
     ingest.run(run)
     (tmp_path / "elsewhere").mkdir()
@@ -133,6 +170,7 @@ def test_random_codes_lead_to_the_files_too(run: Any) -> None:
     assert not {keyed.recording_id(source.key) for source in find(run.sources)} & set(keys)
     located = locate_sources(keys, corpus=run.out, key_file=run.key)
     assert {Path(text.split("\t")[1]) for text in located} == broken_files(run)
+    assert locate_sources((), reason="truncated", corpus=run.out, key_file=run.key) == located
 
 
 def test_a_key_on_a_volume_that_cannot_be_written_is_said_and_stops_nothing(run: Any) -> None:
@@ -153,6 +191,12 @@ def test_what_cannot_be_answered_says_why(run: Any, tmp_path: Path, monkeypatch:
     ):
         with pytest.raises(UsageError, match=told):
             locate_sources(words, key_file=run.key)
+    with pytest.raises(UsageError, match="say which one with --corpus"):
+        locate_sources((), reason="truncated", key_file=run.key)
+    with pytest.raises(UsageError, match="give keys of recordings, or --reason"):
+        locate_sources((), corpus=run.out, key_file=run.key)
+    with pytest.raises(UsageError, match="nothing was refused for 'flat'; reasons here: truncated"):
+        locate_sources((), reason="flat", corpus=run.out, key_file=run.key)
     with pytest.raises(UsageError, match="key file"):
         locate_sources(["00"], key_file=tmp_path / "none")
     with pytest.raises(UsageError, match="leave --corpus out"):
