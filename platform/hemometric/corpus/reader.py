@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hemometric.config import checked_path
 from hemometric.corpus.manifest import FileEntry, Manifest, ShardEntry, read_manifest, unreadable
 from hemometric.corpus.schema import (
     HEAVY,
@@ -27,7 +28,7 @@ from hemometric.ecg import Recording
 from hemometric.errors import IntegrityError, UsageError
 
 
-def open_corpus(path: Path) -> Corpus:
+def open_corpus(path: Path | str) -> Corpus:
     """Open a finished corpus; only its manifest is read.
 
     Raises
@@ -36,9 +37,12 @@ def open_corpus(path: Path) -> Corpus:
         There is no corpus, it is not finished, or it has another schema version.
     IntegrityError
         The manifest is not the one that was written.
+    TypeError
+        It is no path.
     """
-    manifest, digest = read_manifest(path)
-    return Corpus(path, manifest, digest)
+    folder = checked_path(path, "a corpus")
+    manifest, digest = read_manifest(folder)
+    return Corpus(folder, manifest, digest)
 
 
 class Corpus:

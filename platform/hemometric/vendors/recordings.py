@@ -9,6 +9,7 @@ import warnings
 from collections import Counter
 from pathlib import Path
 
+from hemometric.config import checked_path
 from hemometric.ecg import Recording, Rejected
 from hemometric.errors import UsageError
 from hemometric.vendors.registry import find, read_all
@@ -35,6 +36,8 @@ def read_recordings(path: str | os.PathLike[str]) -> list[Recording]:
     ------
     UsageError
         The path does not exist, holds no ECG or is an address; the file is damaged, or every file of the folder is.
+    TypeError
+        It is no path.
 
     Examples
     --------
@@ -59,7 +62,7 @@ def read_recordings(path: str | os.PathLike[str]) -> list[Recording]:
 
 def _checked(path: str | os.PathLike[str]) -> Path:
     """Refuse an address, and do not repeat it: it may hold a password. A `Path` has one slash less than an address."""
-    place = Path(path)
+    place = checked_path(path, "what hemometric.read reads")
     if _ADDRESS.match(os.fspath(path)) and not place.exists():
         raise UsageError("an address was given, and only files and folders are read here; `hemometric ingest` reads it")
     return place

@@ -22,6 +22,14 @@ def test_opens_with_the_hash_of_its_manifest(whole_corpus: Path) -> None:
     assert corpus.path == whole_corpus
 
 
+def test_a_corpus_is_opened_by_text_too_and_by_nothing_that_is_no_path(whole_corpus: Path) -> None:
+    assert open_corpus(str(whole_corpus)).path == whole_corpus
+    for given in (None, 3, open_corpus(whole_corpus)):
+        told = f"^a corpus is given by its path, a str or a Path; this is of type {type(given).__name__}$"
+        with pytest.raises(TypeError, match=told):
+            open_corpus(given)  # type: ignore[arg-type]
+
+
 def test_table_and_recordings_agree_split_by_split(whole_corpus: Path) -> None:
     corpus = open_corpus(whole_corpus)
     everything = corpus.table()

@@ -13,6 +13,13 @@ from hemometric.errors import UsageError
 ARCHIVE = Path(hemometric.__file__).parent / "demo" / "data" / "ptbxl" / "records500"
 
 
+@pytest.mark.parametrize(("given", "kind"), [(123, "int"), (None, "NoneType"), (["a"], "list"), (b"a", "bytes")])
+def test_what_is_no_path_is_one_sentence(given, kind):
+    told = f"^what hemometric.read reads is given by its path, a str or a Path; this is of type {kind}$"
+    with pytest.raises(TypeError, match=told):
+        hemometric.read(given)
+
+
 @pytest.fixture
 def archive(tmp_path):
     """Three whole records in two folders, one damaged, and a file that is none."""
