@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
 import pyarrow as pa
 from pydantic import Field, field_validator
 
-from hemometric.config import PLACEMENT, Config
+from hemometric.config import PLACEMENT, Added, Config
 from hemometric.corpus.table_files import read_columns
+from hemometric.corpus.typed_columns import ABSENT
 
 LINK_COLUMNS = ("id", "same_as")
+NOBODY = (
+    *("-", "--", "---", ".", "?", "??", "???", "*", "xxx", "xxxx", "xxxxx"),
+    *("unknown", "unk", "unidentified", "unspecified", "undefined", "not available", "not known", "no id"),
+    *("none", "null", "nil", "n/a", "n.a.", "na", "nan", "missing", "empty", "blank"),
+    *("anonymous", "anonymized", "anonymised", "anon", "deidentified", "de-identified", "redacted", "removed"),
+    *("unbekannt", "anonym", "inconnu", "desconocido", "sconosciuto"),
+)
+"""How files and tables write that there is no id, in small letters; all of these would else be one patient."""
 
 
 class IdRules(Config):
@@ -35,6 +45,10 @@ class IdRules(Config):
     with_site : bool
         Whether equal numbers of different sites are different people. An id is then ``site/id``: so it stands in
         the link file and in tables of measurements, and the rules are for what follows the site.
+    nobody : tuple of str
+        Ids that only say that there is none, such as ``unknown``, in any capitals; what the rules leave nothing of is
+        none either. A recording with one has no patient (``missing_patient``), and a row of a table or link file
+        says nothing of anyone.
     """
 
     remove: str = ""
@@ -42,6 +56,7 @@ class IdRules(Config):
     leading_zeros: Literal["keep", "strip"] = "keep"
     pattern: str | None = None
     with_site: bool = False
+    nobody: Annotated[tuple[str, ...], Added(NOBODY)] = NOBODY
 
     @field_validator("pattern")
     @classmethod
@@ -61,6 +76,15 @@ class IdRules(Config):
         spelt = self._spelt(own)
         return f"{site.strip()}/{spelt}" if spelt else ""
 
+    def is_nobody(self, own_id: str | None) -> bool:
+        """Whether an id, without its site, says that there is none."""
+        text = unicodedata.normalize("NFKC", own_id or "").strip()
+        return text in ABSENT or text.casefold() in _folded(self.nobody) or not self._spelt(text)
+
+    def names_nobody(self, patient_id: str | None) -> bool:
+        """Whether an id as a link file or a table of measurements has it says that there is none."""
+        return self.is_nobody((patient_id or "").partition("/")[2] if self.with_site else patient_id)
+
     def fits(self, normal: str) -> bool:
         """Whether the one spelling of an id looks as it must."""
         own = normal.partition("/")[2] if self.with_site else normal
@@ -73,6 +97,11 @@ class IdRules(Config):
             text = text.replace(character.casefold() if self.case == "fold" else character, "")
         text = text.strip()
         return (text.lstrip("0") or "0") if self.leading_zeros == "strip" and text else text
+
+
+@cache
+def _folded(words: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(unicodedata.normalize("NFKC", word).strip().casefold() for word in words)
 
 
 class Identity(Config):
@@ -90,7 +119,7 @@ class Identity(Config):
     same: Annotated[Path | None, PLACEMENT] = None
 
     def links(self) -> list[tuple[str, str]]:
-        """Read the link file: pairs of ids as they are written there; rows that lack one say nothing.
+        """Read the link file: pairs of ids as they are written there; rows that lack one, or name nobody, say nothing.
 
         Raises
         ------
@@ -102,4 +131,4 @@ class Identity(Config):
         table = read_columns(self.same, LINK_COLUMNS)
         columns: list[pa.Array] = [table.text(name) for name in LINK_COLUMNS]
         pairs = zip(*(column.to_pylist() for column in columns), strict=True)
-        return [(first, second) for first, second in pairs if first and second]
+        return [pair for pair in pairs if not any(map(self.rules.names_nobody, pair))]

@@ -24,7 +24,6 @@ from hemometric.corpus.metadata_columns import within
 from hemometric.corpus.pseudonyms import Key
 from hemometric.corpus.quantities import factor
 from hemometric.corpus.table_files import read_columns
-from hemometric.corpus.typed_columns import ABSENT
 from hemometric.errors import UsageError
 
 FATES = (
@@ -181,13 +180,13 @@ def _patients(
 ) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     """Name each row's patient: both halves of the pseudonym, the shift of its times in µs, and whether it is known."""
     encoded = pc.dictionary_encode(text)
-    ids = [key.rules.normal(patient_id) for patient_id in encoded.dictionary.to_pylist()]
+    ids = encoded.dictionary.to_pylist()
     names = [key.patient(patient_id) for patient_id in ids]
     shifts = [key.date_shift(name) for name in names]
     place = pc.fill_null(encoded.indices, len(ids)).to_numpy(zero_copy_only=False)
     halves = [np.array([int(name[part], 16) for name in names] + [0], dtype=np.uint64) for part in _HALVES]
     shift_us = np.array([shift.days * 86_400_000_000 for shift in shifts] + [0], dtype=np.int64)
-    known = np.array([bool(patient_id) and patient_id not in ABSENT for patient_id in ids] + [False])
+    known = np.array([not key.rules.names_nobody(patient_id) for patient_id in ids] + [False])
     return halves[0][place], halves[1][place], shift_us[place], known[place]
 
 

@@ -17,7 +17,6 @@ from typing import Any
 import pyarrow as pa
 
 from hemometric.corpus.files import replacing, sha256_of, write_bytes
-from hemometric.corpus.identity import IdRules
 from hemometric.corpus.ingest_config import IngestConfig
 from hemometric.corpus.labels import Label
 from hemometric.corpus.measured_rows import Measured, hash_of
@@ -29,7 +28,6 @@ from hemometric.corpus.schema import row_of, staged_schema
 from hemometric.corpus.sketch import sketch
 from hemometric.corpus.split import HashSplit
 from hemometric.corpus.stamps import CHANGED, Stamp, contents_of, facts_of, is_unchanged
-from hemometric.corpus.typed_columns import ABSENT
 from hemometric.ecg import Recording, Rejected
 from hemometric.errors import IntegrityError
 from hemometric.vendors import Source
@@ -41,7 +39,6 @@ STAGING = "staging"
 DEPOT = ".unpacked"
 """In the staging folder; hidden, so that it is no source where the corpus lies in one."""
 
-_PLAIN = IdRules()
 _YEARS = (1900, 2999)  # archives shift dates into the future, one of them into the year 2704
 _NOTE_FIELDS = {"num_sources", "num_accepted", "num_unmatched", "rejected", "sha256"}
 
@@ -120,19 +117,20 @@ class ReadUnit:
 def read_unit(context: IngestContext, unit: Unit) -> ReadUnit:
     """Read, check and name each source of a unit.
 
-    All bytes are hashed before any is read, and the files looked at again afterwards: of a source that changed in
-    between nobody can say which bytes were read, so its hash is `CHANGED`.
+    Its files are looked at again after they were hashed and read: of a source that changed in between nobody can say
+    which bytes were read, so its hash is `CHANGED`.
     """
     rows: list[dict[str, Any]] = []
     rejected: list[tuple[str, ...]] = []
     measurements = hash_of(context.config.measurements)
     pairing = None if context.measured is None else Pairing(context.measured)
     with local(unit.sources) as sources:
-        contents = list(contents_of(sources, [stamp.suffixes for stamp in unit.stamps], context.key))
+        contents = contents_of(sources, [stamp.suffixes for stamp in unit.stamps], context.key)
         found = read_guarded(sources, context.config.formats, context.config.guard)
-        for place, (source, metadata, one) in enumerate(zip(sources, unit.metadata.to_pylist(), found, strict=True)):
+        each = zip(sources, unit.metadata.to_pylist(), contents, found, strict=True)
+        for place, (source, metadata, hashed, one) in enumerate(each):
             is_known = is_unchanged(unit.sources[place], source, unit.stamps[place])
-            content = contents[place] if is_known else CHANGED
+            content = hashed if is_known else CHANGED
             facts = facts_of(metadata, measurements, context.key)
             row = one if isinstance(one, Rejected) else _row(context, source, one, metadata)
             if isinstance(row, Rejected):
@@ -150,7 +148,8 @@ def _row(
     context: IngestContext, source: Source, recording: Recording, metadata: dict[str, Any]
 ) -> dict[str, Any] | Rejected:
     config, key = context.config, context.key
-    patient_id = _stated(metadata["patient_id"]) or _stated(recording.patient_id)
+    given = (metadata["patient_id"], recording.patient_id)
+    patient_id = next((one for one in given if not key.rules.is_nobody(one)), None)
     if patient_id and key.rules.with_site:
         patient_id = f"{metadata['site'] or ''}/{patient_id}"
     if patient_id and not key.rules.fits(key.rules.normal(patient_id)):
@@ -184,12 +183,6 @@ def _row(
         sketched=sketch(assessed.recording),
         metadata=metadata,
     )
-
-
-def _stated(patient_id: str | None) -> str:
-    """Give the id, empty where it only says that there is none: all of these would else be one patient."""
-    stated = _PLAIN.normal(patient_id)
-    return "" if stated in ABSENT else stated
 
 
 def stage_unit(context: IngestContext, unit: Unit) -> UnitSummary:

@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from hemometric.config import essence, fingerprint
 from hemometric.corpus import ColumnsTable, IngestConfig, Key, LabelSpec, open_corpus, verify
 from hemometric.corpus.identity import Identity, IdRules
+from hemometric.corpus.measurements import ColumnLabel, Pair, WideTable
 from hemometric.errors import DataRejectedError, UsageError
 
 
@@ -38,12 +40,38 @@ def test_what_the_rules_keep_apart() -> None:
         IdRules(pattern="(")
 
 
+@pytest.mark.parametrize("text", ["unknown", "UNKNOWN ", "-", "n/a", "None", "Anonymous", "xxx", "?", "NaN", " ", ""])
+def test_an_id_that_says_that_there_is_none_is_nobody_s(text: str) -> None:
+    assert IdRules().is_nobody(text)
+    assert IdRules(with_site=True).is_nobody(text)
+    assert IdRules(with_site=True).names_nobody(f"north/{text}")
+    assert not IdRules().is_nobody(f"{text}7")
+
+
+def test_who_is_nobody_can_be_said() -> None:
+    own = IdRules(nobody=("Test Patient", "9999"))
+    assert [own.is_nobody(text) for text in ("test patient", "9999", "unknown", "", "NaN")] == [
+        True,
+        True,
+        False,
+        True,
+        True,
+    ]
+    assert IdRules(remove="- ").is_nobody("- - -"), "the rules leave nothing of it"
+    assert fingerprint(IdRules(nobody=("9999",))) != fingerprint(IdRules())
+
+
+def test_configs_from_before_keep_their_fingerprint() -> None:
+    assert "nobody" not in essence(IdRules())
+    assert fingerprint(IdRules()) == "e668ae927a99b86c"
+
+
 @pytest.fixture
 def archive(tmp_path: Path, write_record) -> Path:
     """Eight recordings of four ids at two sites, and what the table says of them."""
     lines = ["record,mrn,site"]
     for number, (patient, site) in enumerate(
-        [("0007", "n"), ("7", "n"), ("8", "n"), ("x-9", "n"), ("7", "s"), ("8", "s"), ("?", "s"), ("11", "s")]
+        [("0007", "n"), ("7", "n"), ("8", "n"), ("x-9", "n"), ("7", "s"), ("8", "s"), ("m?", "s"), ("11", "s")]
     ):
         write_record(tmp_path / "archive", f"r{number}", seed=number)
         lines.append(f"r{number},{patient},{site}")
@@ -74,6 +102,33 @@ def test_rules_in_an_ingest(archive: Path, tmp_path: Path, ingest, key: Key) -> 
     strict = config_for(archive, Identity(rules=rules), max_rejected_fraction=0)
     with pytest.raises(DataRejectedError, match="bad_patient_id 1"):
         ingest(strict, [archive], tmp_path / "strict", key)
+
+
+def test_those_without_an_id_are_no_patient_together(
+    archive: Path, tmp_path: Path, write_record, ingest, key: Key
+) -> None:
+    """From a table and from the files alike; measurements and links of nobody say nothing either."""
+    table = archive.parent / "labels.csv"
+    table.write_text(table.read_text().replace(",7,n", ",unknown,n").replace("x-9", "N/A").replace("m?", "--"))
+    (tmp_path / "same.csv").write_text("id,same_as\n8,unknown\nUNKNOWN,11\n")
+    (tmp_path / "wedge.csv").write_text("who,at,wedge\nunknown,2020-01-01 10:00,12\n8,2020-01-01 10:00,14\n")
+    wedge = WideTable(
+        path=tmp_path / "wedge.csv",
+        patient="who",
+        time="at",
+        labels={"wedge": ColumnLabel(column="wedge", unit="mmHg")},
+        pair=Pair(before_h=1, after_h=1),
+    )
+    config = config_for(archive, Identity(same=tmp_path / "same.csv"), max_rejected_fraction=0.5, measurements=(wedge,))
+    manifest = ingest(config, [archive], tmp_path / "out", key)
+    assert manifest.counts.rejected == {"missing_patient": 3}
+    assert {fate: num for fate, num in manifest.counts.measurements["wedge"].items() if num} == {
+        "used": 1,
+        "no_patient": 1,
+    }
+    found = patients(tmp_path / "out", key)
+    assert [one is None for one in found] == [False, True, False, True, False, False, True, False]
+    assert found[2] != found[7], "a link over nobody would make one person of all"
 
 
 def test_numbers_of_two_sites_are_two_people(archive: Path, tmp_path: Path, ingest, key: Key) -> None:
