@@ -28,8 +28,8 @@ from hemometric.corpus.measured_rows import hash_of
 from hemometric.corpus.notes import count
 from hemometric.corpus.planned import Planned
 from hemometric.corpus.schema import LINKS_SCHEMA, QUARANTINE_SCHEMA, SCHEMA_VERSION
+from hemometric.corpus.settings import keep_settings, settled
 from hemometric.corpus.split import NUM_PARTITIONS, SPLITS, Split
-from hemometric.corpus.survey import settled
 from hemometric.corpus.tidying import tidy
 from hemometric.corpus.units import open_staged
 from hemometric.errors import IntegrityError
@@ -92,6 +92,7 @@ def commit(plan: IngestPlan, planned: Planned, entries: Sequence[ShardEntry]) ->
         shards=tuple(shards),
     )
     tidy(context.out, manifest, plan.ledger)
+    keep_settings(context.out, context.config)
     return manifest
 
 

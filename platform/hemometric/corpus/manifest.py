@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_serializer, field_validator
 
-from hemometric.config import Config
+from hemometric.config import Config, essence
 from hemometric.corpus.files import write_bytes
 from hemometric.corpus.labels import Label
 from hemometric.corpus.measurements import Pair
@@ -143,6 +143,10 @@ class Manifest(Config):
     quarantine: FileEntry
     links: FileEntry
     shards: tuple[ShardEntry, ...]
+
+    @field_serializer("split", when_used="json")
+    def _as_decided(self, split: SplitConfig) -> Any:
+        return essence(split)
 
     def label(self, name: str) -> Label | None:
         """Find a label by its name."""

@@ -40,6 +40,7 @@ from hemometric.corpus.pseudonyms import Key
 from hemometric.corpus.reader import Corpus, open_corpus, open_parquet
 from hemometric.corpus.regrouping import Regrouping, remove_scratch, rows_of_shards
 from hemometric.corpus.schema import LINKS_SCHEMA, QUARANTINE_SCHEMA
+from hemometric.corpus.settings import copy_settings
 from hemometric.corpus.shards import cut_shards
 from hemometric.corpus.split import NUM_PARTITIONS
 from hemometric.corpus.tidying import sweep
@@ -168,6 +169,7 @@ def finish_merge(plan: MergePlan, entries: Sequence[ShardEntry]) -> Manifest:
         shards=tuple(entries),
     )
     write_manifest(out, manifest)
+    copy_settings(plan.corpora[0].path, out)
     sweep(out, manifest)
     remove_scratch(out)
     return manifest

@@ -12,21 +12,23 @@ from pathlib import Path
 import pyarrow as pa
 
 from hemometric import __version__
-from hemometric.config import fingerprint
 from hemometric.corpus.crosswalk import KeyedNames, Names, crosswalk_of
 from hemometric.corpus.ingest_config import IngestConfig
 from hemometric.corpus.labels import Label, check_distinct
-from hemometric.corpus.ledger import Ledger, compare
+from hemometric.corpus.ledger import STAMPS, Ledger, compare
 from hemometric.corpus.manifest import LINKS, MANIFEST, QUARANTINE, SUCCESS
 from hemometric.corpus.measured_rows import hash_of
 from hemometric.corpus.measurements import labels_of
 from hemometric.corpus.metadata import MetadataTable
+from hemometric.corpus.named_sites import check_sites
 from hemometric.corpus.placement import first_names
 from hemometric.corpus.pseudonyms import Key
 from hemometric.corpus.reader import Corpus, open_corpus
 from hemometric.corpus.schema import LINKS_SCHEMA, SCHEMA_VERSION
+from hemometric.corpus.settings import SETTINGS, differences, settled
 from hemometric.corpus.shards import SHARDS
-from hemometric.corpus.split import FoldSplit
+from hemometric.corpus.source_table import POINTER
+from hemometric.corpus.split import FoldSplit, SiteSplit
 from hemometric.corpus.stamps import Stamp, stamp_all
 from hemometric.corpus.units import DEPOT, STAGING, IngestContext, Unit, unit_name
 from hemometric.errors import IntegrityError, UsageError
@@ -34,6 +36,7 @@ from hemometric.vendors import Root, Source, Vendor, find
 from hemometric.vendors.guarded import guarded_vendors
 
 _OURS = re.compile(rf"{MANIFEST}|(?:{QUARANTINE}|{LINKS})(?:-[0-9]{{5}})?\.parquet|{SUCCESS}|{SHARDS}|{STAGING}")
+_FILES = {MANIFEST, SUCCESS, STAMPS, POINTER, SETTINGS}
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +96,8 @@ def survey(
     key = replace(key, aliases=first_names(links))
     context = IngestContext(out.resolve(), config, key, _labels(config, table), table.kind != "none")
     base = _base(context)
+    if base is None and isinstance(config.split, SiteSplit):
+        check_sites(config.split, table, sources)
     stamps = stamp_all(sources, vendors)
     names = crosswalk_of(key) if config.pseudonyms == "random" else KeyedNames()
     ledger = compare(
@@ -104,13 +109,6 @@ def survey(
 def depot_of(out: Path) -> Path:
     """Give where an ingest unpacks what cannot be read at random; it goes with the staging folder."""
     return out.resolve() / STAGING / DEPOT
-
-
-def settled(config: IngestConfig) -> str:
-    """Hash what of a config decides the content of a corpus: not how work is cut, guarded or given up."""
-    plain = IngestConfig()
-    neutral = ("max_rejected_fraction", "unit_recordings", "unit_bytes", "shard_bytes", "guard")
-    return fingerprint(config.model_copy(update={name: getattr(plain, name) for name in neutral}))
 
 
 def units_of(surveyed: Survey, places: Sequence[int]) -> Iterator[Unit]:
@@ -153,6 +151,9 @@ def _find_all(
         raise UsageError(
             f"folder {out} cannot be listed: {error.strerror}; allow it, or choose another --out"
         ) from None
+    folder = next((out / name for name in names if name in _FILES and (out / name).is_dir()), None)
+    if folder is not None:
+        raise UsageError(f"{folder} is a folder, and an ingest has a file of that name; move it away")
     foreign = [name for name in names if not _OURS.fullmatch(name) and not name.startswith(".")]
     if foreign:
         raise UsageError(f"folder {out} holds other things ({foreign[0]}); choose another --out")
@@ -188,7 +189,11 @@ def _base(context: IngestContext) -> Corpus | None:
     }
     for what, (there, here) in ours.items():
         if there != here:
-            raise UsageError(f"{out} already holds a corpus that was made with another {what}; choose another --out")
+            told = differences(out, manifest.ingest_config, context.config) if what == "config" else ""
+            raise UsageError(
+                f"{out} already holds a corpus that was made with another {what}{f' ({told})' if told else ''}; "
+                "choose another --out"
+            )
     gone = [file.path for file in (*manifest.shards, manifest.quarantine) if not (out / file.path).is_file()]
     if gone:
         raise IntegrityError(f"{out / gone[0]} is missing; delete {out} and run the same command again")

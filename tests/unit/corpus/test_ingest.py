@@ -603,7 +603,7 @@ def test_the_manifest_says_what_it_must(archive: Path, tmp_path: Path, ingest, k
     assert content["partitions"]["num"] == len(content["partitions"]["rows"]) == 64
     assert sum(content["partitions"]["rows"]) == 12
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        ".lock", ".stamps", "_SUCCESS", "links.parquet", "manifest.json", "quarantine.parquet", "shards",
+        ".lock", ".settings", ".stamps", "_SUCCESS", "links.parquet", "manifest.json", "quarantine.parquet", "shards",
     ]  # fmt: skip
 
 

@@ -43,7 +43,7 @@ def make(tmp_path: Path, ingest: Ingest, write_record: WriteRecord, key: Key) ->
         table.write_text("\n".join(rows) + "\n")
         labels = {"mpcwp_mmhg": LabelSpec(column="mpcwp_mmhg", unit="mmHg")}
         columns = ColumnsTable(path=table, record="record", patient="patient_id", site="site", labels=labels)
-        split = SiteSplit(validation=("v",), test=("t",))
+        split = SiteSplit(validation=("v",), test=("t",), not_yet=("v", "t"))
         plain: dict[str, Any] = {"unit_recordings": 3, "shard_bytes": SHARD_BYTES, "guard": GuardConfig(enabled=False)}
         config = IngestConfig(**({"table": columns, "split": split} | plain | fields))
         ingest(config, [source], tmp_path / name, key)
@@ -125,7 +125,7 @@ def test_the_same_recording_with_other_content_is_refused(
                 site="site",
                 labels={"mpcwp_mmhg": LabelSpec(column="mpcwp_mmhg", unit="mmHg")},
             ),
-            split=SiteSplit(validation=("v",), test=("t",)),
+            split=SiteSplit(validation=("v",), test=("t",), not_yet=("v", "t")),
         )
         ingest(config, [tmp_path / "sources" / "two" / "ecg"], two, key)
     with pytest.raises(

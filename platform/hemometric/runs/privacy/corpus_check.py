@@ -22,6 +22,7 @@ from hemometric.corpus.ledger import STAMPS
 from hemometric.corpus.manifest import MANIFEST, SUCCESS, FileEntry
 from hemometric.corpus.reader import open_parquet
 from hemometric.corpus.schema import LINKS_SCHEMA, QUARANTINE_SCHEMA, SIGNAL
+from hemometric.corpus.settings import SETTINGS
 from hemometric.corpus.source_table import POINTER
 from hemometric.ecg import LEADS
 from hemometric.errors import IntegrityError, PrivacyError
@@ -39,7 +40,7 @@ _UNTOLD = (
     "whether signals or numbers hide an identity. Not told at all: whether times that lie long ago were shifted, and "
     "whether somebody is known by the ECG itself"
 )
-_OURS = {MANIFEST, SUCCESS, LOCK, STAMPS, POINTER}
+_OURS = {MANIFEST, SUCCESS, LOCK, STAMPS, POINTER, SETTINGS}
 
 Test = Callable[[pa.Array], Any]
 """``test(values)``: whether each value is as it must be."""
