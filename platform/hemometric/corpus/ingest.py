@@ -21,7 +21,7 @@ seen stays as it is.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -37,13 +37,17 @@ from hemometric.corpus.measured_rows import stage_measurements
 from hemometric.corpus.placement import brings_links
 from hemometric.corpus.pseudonyms import Key
 from hemometric.corpus.reader import Corpus
+from hemometric.corpus.settings import keep_settings
+from hemometric.corpus.source_table import POINTER
 from hemometric.corpus.survey import depot_of, survey, units_of
-from hemometric.corpus.tidying import tidy
+from hemometric.corpus.tidying import leave, tidy
 from hemometric.corpus.units import IngestContext, Unit
-from hemometric.errors import PrecheckError, UsageError
+from hemometric.errors import DataRejectedError, PrecheckError, PrivacyError, UsageError
 from hemometric.vendors import Root, Source
 
 LOCK = ".lock"
+_REFUSALS = (UsageError, DataRejectedError, PrivacyError)
+"""Ends after which nobody may ever come back; a full disk, a kill or a failed cluster is come back from."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +97,8 @@ class IngestPlan:
 def ingest_lock(out: Path) -> Iterator[None]:
     """Hold the folder while writing; a killed process lets go of it by itself.
 
+    A run that ends refused leaves nothing but staged work, and no folder that holds none.
+
     Raises
     ------
     PrecheckError
@@ -100,6 +106,8 @@ def ingest_lock(out: Path) -> Iterator[None]:
     UsageError
         The folder cannot be made, or not be written.
     """
+    made = [folder for folder in (out, *out.parents) if not folder.exists()]
+    marks = {name: not (out / name).exists() for name in (LOCK, POINTER)}
     make_folder(out)
     lock = FileLock(out / LOCK)
     try:
@@ -112,6 +120,10 @@ def ingest_lock(out: Path) -> Iterator[None]:
         ) from None
     try:
         yield
+    except _REFUSALS:
+        with suppress(OSError):  # what keeps it from being tidied is not what was refused
+            leave(out, made, marks)
+        raise
     finally:
         lock.release()
 
@@ -140,11 +152,14 @@ def prepare_ingest(
     entry = TableEntry(kind=surveyed.table.kind, files=surveyed.table.files, sha256=surveyed.table.sha256)
     if base is not None and not ledger.fresh and not brings_links(links, links_of(base, names)):
         tidy(out, base.manifest, ledger)
+        keep_settings(out, config)
         return IngestPlan(context, (), surveyed.sources, entry, ledger, names, links, base, base.manifest)
     units = tuple(units_of(surveyed, ledger.fresh))
-    _clear(context, {unit.name for unit in units})
+    make_folder(context.staging)
+    remove_temporaries(out)
     if config.measurements:
         context = replace(context, measured=stage_measurements(config.measurements, context.staging, context.key))
+    _clear(context, {unit.name for unit in units})
     staged = sum(path.stat().st_size for path in context.staging.glob("*.arrow"))
     of_fresh = sum(surveyed.stamps[place].num_bytes for place in ledger.fresh)
     need_room(out, max(0, of_fresh - staged), "this ingest")
@@ -152,9 +167,8 @@ def prepare_ingest(
 
 
 def _clear(context: IngestContext, names: set[str]) -> None:
-    """Remove what killed writers left, and units of other inputs."""
-    make_folder(context.staging)
-    remove_temporaries(context.out)
-    for path in context.staging.glob("unit-*"):
-        if path.stem not in names:
+    """Remove units and measurements of other inputs, which no try will use."""
+    kept = names if context.measured is None else {*names, context.measured.path.stem}
+    for path in (*context.staging.glob("unit-*"), *context.staging.glob("measurements-*")):
+        if path.stem not in kept:
             path.unlink()

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from hemometric.corpus.files import remove_temporaries
 from hemometric.corpus.ledger import Ledger, write_stamps
-from hemometric.corpus.manifest import Manifest, write_manifest
+from hemometric.corpus.manifest import MANIFEST, SUCCESS, Manifest, write_manifest
 from hemometric.corpus.shards import SHARDS
 from hemometric.corpus.units import DEPOT, STAGING
 from hemometric.vendors.depot import remove_depot
+
+_OF_A_CORPUS = {MANIFEST, SUCCESS, SHARDS, STAGING}
 
 
 def tidy(out: Path, manifest: Manifest, ledger: Ledger) -> None:
@@ -20,6 +24,34 @@ def tidy(out: Path, manifest: Manifest, ledger: Ledger) -> None:
     sweep(out, manifest)
     remove_depot(out / STAGING / DEPOT)
     shutil.rmtree(out / STAGING, ignore_errors=True)
+
+
+def leave(out: Path, made: Sequence[Path], marks: Mapping[str, bool]) -> None:
+    """Remove what a refused run has made and no later one would use; staged work stays, for the same command again.
+
+    Where nothing else is there, the folder goes too, with those around it that the run made for it.
+
+    Parameters
+    ----------
+    made : sequence of Path
+        The folders that were not there before, the innermost first.
+    marks : mapping
+        Files that say nothing by themselves, and whether the run made them: others' stay in a folder of others.
+    """
+    # What was unpacked names patients, and nobody may ever come back for it.
+    remove_depot(out / STAGING / DEPOT)
+    with suppress(OSError):  # it is gone, or there is staged work
+        (out / STAGING).rmdir()
+    names = {path.name for path in out.iterdir()}
+    if names & _OF_A_CORPUS:
+        return
+    is_bare = names <= marks.keys()
+    for name, is_new in marks.items():
+        if is_new or is_bare:
+            (out / name).unlink(missing_ok=True)
+    with suppress(OSError):  # others have put something there
+        for folder in made:
+            folder.rmdir()
 
 
 def sweep(out: Path, manifest: Manifest) -> None:

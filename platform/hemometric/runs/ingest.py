@@ -16,18 +16,16 @@ from hemometric.corpus.commit import commit
 from hemometric.corpus.ingest import IngestPlan, ingest_lock, prepare_ingest
 from hemometric.corpus.ingest_config import IngestConfig
 from hemometric.corpus.manifest import Manifest
-from hemometric.corpus.planned import Planned, plan_shards
+from hemometric.corpus.planned import plan_shards
 from hemometric.corpus.pseudonyms import Key, load_or_create_key
 from hemometric.corpus.rewrites import rewrite_shard
 from hemometric.corpus.shards import write_shard
 from hemometric.corpus.source_table import keep_sources
-from hemometric.corpus.survey import depot_of
 from hemometric.corpus.units import stage_unit
-from hemometric.errors import DataRejectedError, UsageError
+from hemometric.errors import UsageError
 from hemometric.runs.base import Workers
 from hemometric.runs.pace import Pace
 from hemometric.runs.words import counted
-from hemometric.vendors.depot import remove_depot
 from hemometric.vendors.stores import checked_url, is_url
 
 T = TypeVar("T")
@@ -96,7 +94,7 @@ def ingest(config: IngestRun, open_map: Callable[[IngestPlan], AbstractContextMa
             return [*lines, f"{config.out} holds these recordings already; nothing to do", *summary(plan.finished)]
         with open_map(plan) as mapped:
             _stage(plan, mapped)
-            planned = _planned(plan)
+            planned = plan_shards(plan)
             entries = list(mapped(write_shard, plan.context, planned.shards))
             if planned.num_kept_back:
                 held = counted(planned.num_kept_back, "recording")
@@ -104,15 +102,6 @@ def ingest(config: IngestRun, open_map: Callable[[IngestPlan], AbstractContextMa
             entries += mapped(rewrite_shard, plan.context, planned.rewrites)
         manifest = commit(plan, planned, entries)
     return [*lines, *summary(manifest), f"corpus: {config.out}"]
-
-
-def _planned(plan: IngestPlan) -> Planned:
-    try:
-        return plan_shards(plan)
-    except DataRejectedError:
-        # What was unpacked names patients, and nobody may ever come back for it.
-        remove_depot(depot_of(plan.context.out))
-        raise
 
 
 def _keep_sources(config: IngestRun, key: Key, plan: IngestPlan) -> list[str]:
