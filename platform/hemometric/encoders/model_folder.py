@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from hemometric import __version__
+from hemometric.config import checked_path
 from hemometric.encoders.description import FORMAT_VERSION, Description, misfit
 from hemometric.encoders.encoder import Encoder
 from hemometric.encoders.head import Head, HeadConfig
@@ -142,8 +143,10 @@ def load(path: Path | str, *, device: str | torch.device | None = None) -> Model
         No such folder, no model in it, or a format that this version does not know.
     IntegrityError
         The folder is incomplete, a file is damaged or changed, or its tensors are not those of the architecture.
+    TypeError
+        `path` is no path.
     """
-    folder = Path(path)
+    folder = checked_path(path, "a model folder")
     if not folder.is_dir():
         raise UsageError(f"model {folder} {'is a file' if folder.exists() else 'does not exist'}; give a model folder")
     if not (folder / DESCRIPTION).is_file():

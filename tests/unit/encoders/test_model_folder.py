@@ -34,6 +34,13 @@ def reseal(folder, **changes):
     (folder / "_SUCCESS").write_text(digest(folder / "model.json"))
 
 
+@pytest.mark.parametrize("given", [None, 3, torch.zeros(1)])
+def test_what_is_no_path_is_one_sentence(given):
+    told = f"^a model folder is given by its path, a str or a Path; this is of type {type(given).__name__}$"
+    with pytest.raises(TypeError, match=told):
+        hemometric.load(given)
+
+
 def test_what_is_loaded_is_what_was_saved(tmp_path, save_model):
     encoder, head, model_hash = save_model(tmp_path / "model")
     model = load(tmp_path / "model", device="cpu")
