@@ -9,9 +9,9 @@ from pydantic import JsonValue
 from torch import Tensor, nn
 
 from hemometric.config import Config
+from hemometric.encoders.configs import EncoderConfig
 from hemometric.encoders.encoder import Encoder
 from hemometric.encoders.head import Head, HeadConfig
-from hemometric.encoders.resnet1d import EncoderConfig
 from hemometric.encoders.task import Task
 from hemometric.waveform import Preparation
 

@@ -1,4 +1,4 @@
-"""The encoder: a trunk that sees the signals, and one linear layer that makes the embedding."""
+"""The encoder: a trunk that sees the signals, and the layer that makes the embedding."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+MAX_EMBEDDING_DIM = 65_536
 
 
 class Encoder(nn.Module):
@@ -21,15 +23,19 @@ class Encoder(nn.Module):
         Size of the embedding.
     normalised : bool
         Scale each embedding to length 1.
+    receptive_field : int
+        Samples of a signal that one of the trunk's features sees, before they are pooled over time.
     architecture : mapping
         What the trunk's tensors hang on, by config field: two trunks with the same values hold the same tensors.
+    pooled : bool
+        Whether the trunk's features are the embedding where both have one size, as in `pclr`.
 
     Attributes
     ----------
     trunk : nn.Module
         What pretraining teaches; it moves between embedding sizes.
-    embedding : nn.Linear
-        The last layer.
+    embedding : nn.Module
+        The last layer: linear, or nothing at all where the features are the embedding.
     """
 
     def __init__(
@@ -39,17 +45,17 @@ class Encoder(nn.Module):
         embedding_dim: int,
         *,
         normalised: bool,
+        receptive_field: int,
         architecture: Mapping[str, object],
+        pooled: bool = False,
     ) -> None:
         super().__init__()
         self.trunk = trunk
-        self.embedding = nn.Linear(trunk_dim, embedding_dim)
+        self.embedding = nn.Identity() if pooled and trunk_dim == embedding_dim else _linear(trunk_dim, embedding_dim)
         self.embedding_dim = embedding_dim
         self.normalised = normalised
+        self.receptive_field = receptive_field
         self.architecture = dict(architecture)
-        # He's rule with the gain of a layer that no ReLU follows: the embedding keeps the scale of the features.
-        nn.init.kaiming_normal_(self.embedding.weight, nonlinearity="linear")
-        nn.init.zeros_(self.embedding.bias)
 
     def forward(self, signals: Tensor) -> Tensor:
         """Embed signals [b, lead, sample] as [b, dim].
@@ -61,3 +67,11 @@ class Encoder(nn.Module):
         """
         embeddings: Tensor = self.embedding(self.trunk(signals))
         return F.normalize(embeddings, dim=-1) if self.normalised else embeddings
+
+
+def _linear(trunk_dim: int, embedding_dim: int) -> nn.Linear:
+    layer = nn.Linear(trunk_dim, embedding_dim)
+    # He's rule with the gain of a layer that no ReLU follows: the embedding keeps the scale of the features.
+    nn.init.kaiming_normal_(layer.weight, nonlinearity="linear")
+    nn.init.zeros_(layer.bias)
+    return layer

@@ -13,18 +13,18 @@ from pathlib import Path
 
 import safetensors.torch
 import torch
-from pydantic import JsonValue, ValidationError
+from pydantic import JsonValue
 from safetensors import SafetensorError
 from torch import nn
 
 from hemometric import __version__
-from hemometric.config import checked_path
+from hemometric.config import checked_path, decode
+from hemometric.encoders.configs import EncoderConfig
 from hemometric.encoders.description import FORMAT_VERSION, Description, misfit
 from hemometric.encoders.encoder import Encoder
 from hemometric.encoders.head import Head, HeadConfig
 from hemometric.encoders.model import Model
 from hemometric.encoders.model_card import model_card
-from hemometric.encoders.resnet1d import EncoderConfig
 from hemometric.encoders.task import Task
 from hemometric.encoders.transfer import load_trunk
 from hemometric.errors import IntegrityError, PrecheckError, UsageError
@@ -161,11 +161,9 @@ def load(path: Path | str, *, device: str | torch.device | None = None) -> Model
     if _read(folder, SUCCESS).decode(errors="replace").strip() != model_hash:
         raise IntegrityError(f"model {folder}: {DESCRIPTION} is damaged or changed; copy the folder again")
     try:
-        description = Description.model_validate_json(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise IntegrityError(f"model {folder}: {DESCRIPTION}, field {field!r}: {first['msg']}") from None
+        description = decode(Description, json.loads(content), source=f"model {folder}: {DESCRIPTION}")
+    except UsageError as error:
+        raise IntegrityError(str(error)) from None
     expected = {ENCODER, CARD} | ({HEAD} if description.head else set())
     if set(description.files) != expected or (description.head is None) != (description.task is None):
         raise IntegrityError(f"model {folder}: {DESCRIPTION} contradicts itself on the head and the files")

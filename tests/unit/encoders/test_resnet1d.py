@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from hemometric.config import decode, fingerprint
-from hemometric.encoders import EncoderConfig, GlobalBatchNorm1d, HeadConfig, KeyedDropout, ResNet1dConfig, dropout_keys
+from hemometric.encoders import GlobalBatchNorm1d, HeadConfig, KeyedDropout, ResNet1dConfig, dropout_keys
 from hemometric.errors import UsageError
 
 NARROW = ResNet1dConfig(blocks=(1, 1, 1, 1), widths=(4, 8, 8, 16), embedding_dim=5)
@@ -18,15 +18,21 @@ def count(module):
 
 def expected_count(config, num_leads):
     """Parameters by the published table, layer by layer; a norm holds two a channel, convolutions have no bias."""
-    width = config.widths[0]
-    total = num_leads * width * config.stem_kernel + 2 * width
-    for stage, (num_blocks, num_out) in enumerate(zip(config.blocks, config.widths, strict=True)):
+    num_in = config.widths[0]
+    total = num_leads * num_in * config.stem_kernel + 2 * num_in
+    for stage, (num_blocks, width) in enumerate(zip(config.blocks, config.widths, strict=True)):
         for block in range(num_blocks):
-            total += width * num_out * config.kernel + num_out * num_out * config.kernel + 4 * num_out
-            if width != num_out or (stage > 0 and block == 0):
-                total += width * num_out + 2 * num_out
-            width = num_out
-    return total + width * config.embedding_dim + config.embedding_dim
+            if config.block == "basic":
+                num_out = width
+                total += num_in * width * config.kernel + width * width * config.kernel + 4 * width
+            else:
+                num_out = 4 * width
+                total += (num_in + num_out) * width * config.outer_kernel + width * width * config.kernel
+                total += 2 * (width + width + num_out)
+            if num_in != num_out or (stage > 0 and block == 0):
+                total += num_in * num_out + 2 * num_out
+            num_in = num_out
+    return total + num_in * config.embedding_dim + config.embedding_dim
 
 
 @pytest.mark.parametrize("norm", ["batch", "global", "group"])
@@ -44,6 +50,10 @@ def test_default_is_the_published_resnet18(norm):
     ("config", "num_leads", "parameters"),
     [
         (ResNet1dConfig(blocks=(3, 4, 6, 3)), 12, 16_666_624),
+        (ResNet1dConfig(block="bottleneck", blocks=(3, 4, 6, 3)), 12, 21_257_472),
+        (ResNet1dConfig(block="bottleneck", blocks=(3, 4, 23, 3)), 12, 38_021_376),
+        (ResNet1dConfig(block="bottleneck", blocks=(3, 8, 36, 3)), 12, 51_830_016),
+        (ResNet1dConfig(block="bottleneck", blocks=(3, 4, 6, 3), kernel=11, outer_kernel=7), 12, 82_443_520),
         (ResNet1dConfig(embedding_dim=256), 12, 8_868_736),
         (ResNet1dConfig(widths=(8, 16, 32, 64)), 12, 147_152),
         (ResNet1dConfig(widths=(16, 32, 64, 128)), 12, 566_560),
@@ -52,7 +62,8 @@ def test_default_is_the_published_resnet18(norm):
     ],
 )
 def test_parameters(config, num_leads, parameters):
-    found = count(config.build(num_leads))
+    with torch.device("meta"):
+        found = count(config.build(num_leads))
     assert found == expected_count(config, num_leads)
     assert parameters is None or found == parameters
 
@@ -106,6 +117,36 @@ def test_dropout_lies_between_the_convolutions_and_before_the_output():
     kinds = [type(module) for module in NARROW.build(2).trunk.stages[0][0].residual]
     assert kinds == [nn.Conv1d, GlobalBatchNorm1d, nn.ReLU, KeyedDropout, nn.Conv1d, GlobalBatchNorm1d]
     assert [type(module) for module in HeadConfig().build(5).layers][2:] == [nn.ReLU, KeyedDropout, nn.Linear]
+
+
+def test_a_bottleneck_is_he_s(build):
+    """A narrow, a wide and a narrow kernel, the stride in the middle, dropout before the last."""
+    config = NARROW.model_copy(update={"block": "bottleneck", "blocks": (1, 2), "widths": (2, 3), "kernel": 5})
+    encoder = build(config=config, head=None, num_leads=3)[0].double().eval()
+    weights, signals = encoder.state_dict(), torch.randn(4, 3, 201, dtype=torch.float64)
+    x = F.conv1d(signals, weights["trunk.stem.0.weight"], stride=2, padding=7)
+    x = F.max_pool1d(plain_norm(x, weights, "trunk.stem.1").clamp(min=0), 3, stride=2, padding=1)
+    for name, stride in (("0.0", 1), ("1.0", 2), ("1.1", 1)):
+        name = f"trunk.stages.{name}"
+        y = F.conv1d(x, weights[f"{name}.residual.0.weight"])
+        y = F.conv1d(
+            plain_norm(y, weights, f"{name}.residual.1").clamp(min=0),
+            weights[f"{name}.residual.3.weight"],
+            stride=stride,
+            padding=2,
+        )
+        y = plain_norm(y, weights, f"{name}.residual.4").clamp(min=0)
+        y = plain_norm(F.conv1d(y, weights[f"{name}.residual.7.weight"]), weights, f"{name}.residual.8")
+        if not name.endswith("1.1"):
+            x = plain_norm(
+                F.conv1d(x, weights[f"{name}.shortcut.0.weight"], stride=stride), weights, f"{name}.shortcut.1"
+            )
+        x = (x + y).clamp(min=0)
+    assert x.shape[1] == 12
+    embeddings = x.mean(-1) @ weights["embedding.weight"].T + weights["embedding.bias"]
+    assert torch.allclose(encoder(signals), embeddings, rtol=1e-10)
+    residual = encoder.trunk.stages[0][0].residual
+    assert [index for index, module in enumerate(residual) if isinstance(module, KeyedDropout)] == [6]
 
 
 def test_lengths_shrink_as_published():
@@ -196,6 +237,9 @@ def test_head_gives_one_number_a_row(norm):
         ({"blocks": [2, 2]}, "blocks names 2 stages, widths 4"),
         ({"kernel": 4}, "odd"),
         ({"widths": [4, 4, 4, 0]}, "1 or more"),
+        ({"outer_kernel": 3}, "outer_kernel is a bottleneck's; leave it out, or set block to bottleneck"),
+        ({"block": "bottleneck", "outer_kernel": 2}, "outer_kernel must be odd"),
+        ({"block": "botleneck"}, "did you mean 'bottleneck'"),
         ({"dropout": 1.0}, "dropout"),
         ({"norm": "layer"}, "norm"),
         ({"kind": "resnet2d"}, "kind"),
@@ -212,11 +256,11 @@ def test_head_gives_one_number_a_row(norm):
 )
 def test_wrong_configs_are_refused(data, message):
     with pytest.raises(UsageError, match=message):
-        decode(EncoderConfig, data)
+        decode(ResNet1dConfig, data)
 
 
 def test_config_reads_from_plain_data_and_hashes():
-    config = decode(EncoderConfig, {"kind": "resnet1d", "widths": [8, 16, 32, 64], "norm": "batch"})
+    config = decode(ResNet1dConfig, {"kind": "resnet1d", "widths": [8, 16, 32, 64], "norm": "batch"})
     assert config == ResNet1dConfig(widths=(8, 16, 32, 64), norm="batch")
     assert fingerprint(config) != fingerprint(ResNet1dConfig())
     with pytest.raises(ValueError, match="0 leads"):
