@@ -44,6 +44,11 @@ def stream_of(*parts: int) -> int:
     return state
 
 
+def keys_of_view(keys: Tensor, view: int) -> Tensor:
+    """Give keys int64 [b] by which another view of the same rows draws numbers of its own; view 0 keeps them."""
+    return keys ^ _signed64(stream_of(view)) if view else keys
+
+
 def _mix64(z: int) -> int:
     z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _WORD
     z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _WORD

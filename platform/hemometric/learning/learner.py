@@ -19,15 +19,13 @@ import torch
 from torch import Tensor, nn
 
 from hemometric.encoders import dropout_keys
+from hemometric.encoders.keyed import keys_of_view
 from hemometric.errors import IntegrityError, UsageError
 from hemometric.learning.batch import TrainingBatch, World
 from hemometric.learning.optimiser import unreached
 from hemometric.mining import Mined
 from hemometric.objectives import GlobalBatch, gather
 from hemometric.views import Views
-
-_ANOTHER_VIEW = 0x5851F42D4C957F2D
-"""Added to the keys of a view's rows: they draw dropout masks of their own."""
 
 
 class Learner(nn.Module):
@@ -135,7 +133,7 @@ class Learner(nn.Module):
         """
         views = signals[None] if self.views is None else self.views(signals, keys, self.seed, epoch)
         num = len(views)
-        each = torch.cat([keys + view * _ANOTHER_VIEW for view in range(num)])
+        each = torch.cat([keys_of_view(keys, view) for view in range(num)])
         with dropout_keys(each, step=step, seed=self.seed):
             z = self.encoder(views.flatten(0, 1))
             if self.projection is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Annotated, Literal, Self
 
@@ -11,9 +12,11 @@ import torch
 from pydantic import model_validator
 from torch import Tensor
 
+from hemometric.batches import PairBatches, PatientBatches
 from hemometric.config import Added
 from hemometric.corpus import Cache
-from hemometric.encoders import EncoderConfig, ResNet1dConfig, save
+from hemometric.encoders import EncoderConfig, NoProjection, ProjectionConfig, ResNet1dConfig, save
+from hemometric.errors import UsageError
 from hemometric.learning import Learner, World, recording_keys
 from hemometric.mining import BatchMiner, MiningConfig, keep, write_triplets
 from hemometric.objectives import (
@@ -38,6 +41,7 @@ from hemometric.runs.training import (
     lasting,
     open_cache,
     provenance,
+    roster_of,
     run_identity,
 )
 from hemometric.runs.training_run import TrainingRun, run_folder
@@ -46,6 +50,11 @@ from hemometric.views import Augmented, Single, ViewsConfig
 
 MAX_VALIDATION_CHUNKS = 8
 """Batches of validation recordings that are mined once and scored at each validation."""
+
+MIN_CHUNK = 3
+"""Fewer recordings are no batch: nobody is nearer than another."""
+
+log = logging.getLogger(__name__)
 
 
 class PretrainRun(TrainingRun):
@@ -56,12 +65,15 @@ class PretrainRun(TrainingRun):
     views : config or None
         What the encoder sees of each recording; None shows two augmented copies where the objective compares views,
         and the recording as it is elsewhere.
+    projection : config
+        Layers between the embedding and the objective, for training alone.
     """
 
     job: Literal["pretrain"] = "pretrain"
     encoder: EncoderConfig = ResNet1dConfig()
     mining: MiningConfig = MiningConfig()
     views: Annotated[ViewsConfig | None, Added(None)] = None
+    projection: Annotated[ProjectionConfig, Added(NoProjection())] = NoProjection()
     objective: PretrainObjectiveConfig = SumObjective(
         terms=(Term(objective=NtXentObjective()), Term(objective=RelativeObjective()))
     )
@@ -81,7 +93,7 @@ class PretrainRun(TrainingRun):
                 f"objective {self.objective.kind} compares {least} views of a recording and views shows "
                 f"{self.shown.num_views}; leave views out, or take kind augmented, segments or leads"
             )
-        if not self.objective.needs_mining and "mining" in self.model_fields_set:
+        if not self.objective.needs_mining and self.mining != MiningConfig():
             raise ValueError(f"objective {self.objective.kind} uses no mined triplets; leave mining out")
         return self
 
@@ -143,6 +155,7 @@ def pretrain(config: PretrainRun, world: World | None = None, hooks: Hooks | Non
         pretrain_loss(config.objective),
         seed=config.seed,
         views=config.shown.build(config.preparation.rate_hz),
+        projection=config.projection.build(config.encoder.embedding_dim, config.encoder.norm),
         mined_by="" if miner is None else miner.params_hash,
     )
     outcome = fit_run(
@@ -202,8 +215,7 @@ def _validation(
 
     Their triplets are kept in ``out/triplets.parquet``, to look at.
     """
-    chunks = [chunk for chunk in in_chunks(cache.rows("validation"), config.batch_size) if len(chunk) >= 3]
-    chunks = chunks[:MAX_VALIDATION_CHUNKS]
+    chunks = _validation_chunks(config, cache)
     batches: list[tuple[Tensor, GlobalBatch]] = []
 
     def batch_of(chunk: npt.NDArray[np.int64]) -> tuple[Tensor, GlobalBatch]:
@@ -228,3 +240,18 @@ def _validation(
         return {"validation_loss": float(np.mean(losses))}
 
     return validate if chunks else None
+
+
+def _validation_chunks(config: PretrainRun, cache: Cache) -> list[npt.NDArray[np.int64]]:
+    """Cut the validation split into batches: side by side where it matters who sits beside whom, else in its order."""
+    rows = cache.rows("validation")
+    if not isinstance(config.batches, (PairBatches, PatientBatches)):
+        chunks = [chunk for chunk in in_chunks(rows, config.batch_size) if len(chunk) >= MIN_CHUNK]
+        return chunks[:MAX_VALIDATION_CHUNKS]
+    try:
+        order = config.batches.build(roster_of(cache, rows), config.batch_size, config.seed)
+    except UsageError as error:
+        log.warning("no validation: of its %d recordings no batch can be made: %s", len(rows), error)
+        return []
+    num = max(1, min(MAX_VALIDATION_CHUNKS, len(rows) // config.batch_size))
+    return [rows[order.batch(step)] for step in range(num)]

@@ -185,15 +185,21 @@ def feed_of(
     UsageError
         The order needs what the corpus does not tell, or cannot fill a batch.
     """
-    roster = Roster(
+    order = config.batches.build(roster_of(cache, rows, targets, neighbours), config.batch_size, config.seed)
+    return Feed(cache, rows, order, config.num_steps, world, miner=miner, targets=targets)
+
+
+def roster_of(
+    cache: Cache, rows: npt.NDArray[np.int64], targets: Float32 | None = None, neighbours: Positions | None = None
+) -> Roster:
+    """Collect what an order of batches may look at, for some rows of the cache."""
+    return Roster(
         patients=cache.codes("patient")[rows],
         sites=cache.codes("site")[rows],
         acquired=cache.acquired[rows],
         targets=targets,
         neighbours=neighbours,
     )
-    order = config.batches.build(roster, config.batch_size, config.seed)
-    return Feed(cache, rows, order, config.num_steps, world, miner=miner, targets=targets)
 
 
 def fit_run(

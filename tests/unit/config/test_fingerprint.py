@@ -53,6 +53,8 @@ CONTENT: dict[str, Any] = {
     "validate_every_steps": 7,
     "encoder": {"embedding_dim": 7},
     "mining": {"distance": {"kind": "euclidean"}},
+    "views": {"kind": "segments"},
+    "projection": {"kind": "mlp"},
     "objective": {"kind": "relative"},
 }
 SAME_ALWAYS = {"job"}  # it has one value
