@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 import os
 import secrets
@@ -15,6 +16,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from hemometric.errors import ClusterError, PrecheckError
 
@@ -78,6 +80,7 @@ def session(*, num_cpus: float | None = None, address: str | None = None) -> Ite
             stack.enter_context(_token(folder))
         import ray
 
+        _read_token_again()
         # Ray leaves sockets and pipes to the garbage collector; that is no fault of ours to report.
         warnings.filterwarnings("ignore", category=ResourceWarning)
         sigterm = signal.getsignal(signal.SIGTERM)
@@ -173,6 +176,14 @@ def _token(folder: Path) -> Iterator[None]:
         yield
     finally:
         del os.environ["RAY_AUTH_MODE"], os.environ["RAY_AUTH_TOKEN_PATH"]
+
+
+def _read_token_again() -> None:
+    """Have Ray ask the environment anew: it keeps what it found at its import, or what an earlier session told it."""
+    with contextlib.suppress(ImportError, AttributeError):  # its own; a Ray without them may keep nothing
+        inner: Any = importlib.import_module("ray._raylet")
+        inner.Config.initialize("")
+        inner.AuthenticationTokenLoader.instance().reset_cache()
 
 
 def _whole(num_cpus: float | None) -> int | None:
