@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,8 +24,8 @@ pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture
-def two_nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[dict[str, str], Any]]:
-    """Two nodes of one CPU each: what a driver needs to join them, and the node that is no head."""
+def two_nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[dict[str, str], list[int]]]:
+    """Two nodes of one CPU each: what a driver needs to join them, and the processes of the one that is no head."""
     from ray.cluster_utils import Cluster
 
     folder = tempfile.mkdtemp(prefix="hmt-")  # short, because Ray puts Unix sockets below it
@@ -32,16 +34,22 @@ def two_nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[dict[str, str],
     try:
         cluster.add_node(num_cpus=1, object_store_memory=128 << 20)
         node = cluster.add_node(num_cpus=1, object_store_memory=128 << 20)
-        yield {"RAY_ADDRESS": cluster.address, "RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1"}, node
+        pids = [one.process.pid for processes in node.all_processes.values() for one in processes]
+        del node
+        yield {"RAY_ADDRESS": cluster.address, "RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1"}, pids
     finally:
         cluster.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)  # Ray leaves sockets to the garbage collector
+            del cluster
+            gc.collect()
 
 
 def test_a_node_that_is_killed_costs_no_row_and_no_finished_unit(
-    line: Any, two_nodes: tuple[dict[str, str], Any], tmp_path: Path
+    line: Any, two_nodes: tuple[dict[str, str], list[int]], tmp_path: Path
 ) -> None:
-    env, node = two_nodes
+    env, pids = two_nodes
     out = tmp_path / "corpus"
     config = line.ingest(out, workers=2, cpus_per_worker=1)
     data = yaml.safe_load(config.model_dump_json())
@@ -62,9 +70,8 @@ def test_a_node_that_is_killed_costs_no_row_and_no_finished_unit(
             assert seen.setdefault(note.name, changed) == changed, "a finished unit was done again"
         if len(seen) >= 6 and not is_killed:
             assert not (out / "_SUCCESS").exists()
-            for processes in node.all_processes.values():
-                for one in processes:
-                    os.kill(one.process.pid, signal.SIGKILL)
+            for pid in pids:
+                os.kill(pid, signal.SIGKILL)
             is_killed = True
         time.sleep(0.02)
     said = driver.communicate()[1]

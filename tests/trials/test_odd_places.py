@@ -15,7 +15,8 @@ from hemometric.ecg import LEADS
 
 ODD = (
     "a b", " lead", "trail ", "-rf", "--out", "ünïcödé", "心電図", "\U0001fac0", "quo'te", 'dou"ble', "per%20cent",
-    "new\nline", "tab\t", "back\\slash", "colon:name", "semi;colon", "$HOME", "{curly}", "[square]", "*", "x" * 200, "split=train",
+    "new\nline", "tab\t", "back\\slash", "colon:name", "semi;colon", "$HOME", "{curly}", "[square]", "*", "x" * 200,
+    "split=train",
 )  # fmt: skip
 NOT_UTF_8 = b"caf\xe9"
 
