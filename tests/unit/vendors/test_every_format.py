@@ -2,7 +2,9 @@
 
 import importlib.util
 import os
+import resource
 import shutil
+import time
 from collections.abc import Sequence
 from datetime import date, datetime
 from pathlib import Path
@@ -120,11 +122,12 @@ def test_a_file_that_is_cut_is_refused_with_a_reason(name: str, share: float, tm
 
 @every_format
 def test_flipped_bytes_end_in_a_reason_or_a_recording(name: str, tmp_path: Path) -> None:
-    """Seeded; `make fuzz` does ten thousand of each format."""
+    """Seeded, each within 5 s of processor time and all within 1 GB; `make fuzz` does ten thousand of each format."""
     path = write(name, tmp_path / "in")
     files = [file for file in sorted(path.parent.iterdir()) if file.is_file()]
     contents = {file: file.read_bytes() for file in files}
     draw = np.random.default_rng(7)
+    held_kb, slowest_s = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, 0.0
     for _ in range(NUM_MUTATIONS):
         target = files[draw.integers(len(files))]
         content = bytearray(contents[target])
@@ -133,10 +136,14 @@ def test_flipped_bytes_end_in_a_reason_or_a_recording(name: str, tmp_path: Path)
         for _ in range(int(draw.integers(1, 9))):
             content[draw.integers(end)] = draw.integers(256)
         target.write_bytes(bytes(content))
+        started = time.process_time()
         found = read_file(name, path)
+        slowest_s = max(slowest_s, time.process_time() - started)
         assert found, "each file is accounted for"
         says_nothing(found)
         target.write_bytes(contents[target])
+    assert slowest_s < 5
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - held_kb < 1 << 20
 
 
 @every_format
