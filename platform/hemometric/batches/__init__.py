@@ -6,7 +6,7 @@ from pydantic import Field
 
 from hemometric.batches.label_batches import LabelBatches, LabelOrder
 from hemometric.batches.neighbour_batches import NeighbourBatches, NeighbourOrder
-from hemometric.batches.order import BatchOrder, Order, Positions, deal
+from hemometric.batches.order import BatchOrder, Order, Positions, deal, permutation
 from hemometric.batches.pair_batches import PairBatches, PairOrder
 from hemometric.batches.participant_batches import ParticipantBatches
 from hemometric.batches.patient_batches import PatientBatches, PatientOrder
@@ -38,4 +38,5 @@ __all__ = [
     "SiteBatches",
     "SiteOrder",
     "deal",
+    "permutation",
 ]

@@ -14,6 +14,7 @@ from hemometric.mining.hubs import HUB_FRACTION, MAX_HUB_SHARE, HubCounter
 from hemometric.mining.kept_triplets import KeptTriplets, keep, read_triplets, write_triplets
 from hemometric.mining.label_miner import LabelMiner, NPairMiner
 from hemometric.mining.label_selection import LabelSelection, Triplets
+from hemometric.mining.landmarks import Landmarks
 from hemometric.mining.mined import Mined
 from hemometric.mining.miner import Miner
 from hemometric.mining.nearest_miner import NearestMiner
@@ -45,6 +46,7 @@ __all__ = [
     "LabelMiner",
     "LabelMinerConfig",
     "LabelSelection",
+    "Landmarks",
     "MedianBeat",
     "Mined",
     "Miner",

@@ -8,12 +8,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
+import torch
 import torch.distributed as dist
 
 from hemometric.distances import Distance
 from hemometric.ecg import Float32
 from hemometric.errors import UsageError
 from hemometric.mining.compared import Compared, comparable
+from hemometric.mining.landmarks import Landmarks
 from hemometric.mining.mined import Mined
 from hemometric.mining.miner import Miner
 from hemometric.mining.pairs import Int64
@@ -54,6 +56,8 @@ class BatchMiner:
         For the distances; None takes what the distance takes by default.
     params_hash : str
         Says what its choices depend on besides the batch; every `Mined` carries it.
+    landmarks : Landmarks or None
+        Whose distances from each recording are mined too.
     """
 
     def __init__(
@@ -68,6 +72,7 @@ class BatchMiner:
         fine: Fine | None = None,
         threads: int | None = None,
         params_hash: str = "",
+        landmarks: Landmarks | None = None,
     ) -> None:
         self.compared = Remembered(compared)
         self.distance = distance
@@ -79,6 +84,7 @@ class BatchMiner:
         self.fine = None if fine is None else Remembered(fine.compared)
         self.threads = threads
         self.params_hash = params_hash
+        self.landmarks = landmarks
 
     def warm_up(self) -> None:
         """Compile the distance, and find out before the first batch whether the preparation fits.
@@ -121,7 +127,8 @@ class BatchMiner:
         is compared (32 kB an ECG for 8 leads of 10 s at 100 Hz), and each rank's share of the distances (4 B bytes a
         recording). Every unordered pair is computed once, on one rank. Where the nearest are measured again, what is
         compared then is gathered too (160 kB an ECG at 500 Hz), once; each rank measures the candidates of its own
-        anchors, and their distances are gathered. No gradient flows.
+        anchors, and their distances are gathered. Each rank measures its own recordings' distances to landmarks, which
+        are gathered (4 bytes a landmark). No gradient flows.
 
         Parameters
         ----------
@@ -155,11 +162,15 @@ class BatchMiner:
         ranks = Ranks(group, rank, world)
         ranks.check_agreement(self.seed, epoch, self.params_hash, recording_ids, patients, duplicate_groups or ())
         distances = np.zeros((num, num), dtype=np.float32)
-        present, refine, fallbacks = None, None, {}
-        if self.miner.needs_distances:
+        present, refine, fallbacks, far = None, None, {}, None
+        own_ids = [recording_ids[position] for position in positions]
+        if self.miner.needs_distances or self.landmarks is not None:
             ranks.check_finite(signals, recording_ids)
-            own_ids = [recording_ids[position] for position in positions]
-            everyone = ranks.gather(self.compared(signals, self.rate_hz, self.leads, own_ids))
+            own = self.compared(signals, self.rate_hz, self.leads, own_ids)
+        if self.landmarks is not None:
+            far = torch.from_numpy(ranks.gather(self.landmarks(own, own_ids)))
+        if self.miner.needs_distances:
+            everyone = ranks.gather(own)
             half = ranks.gather(self.distance.half_rows(everyone, positions, threads=self.threads))
             distances = half + half.T
             present = comparable(everyone)
@@ -184,7 +195,8 @@ class BatchMiner:
             present=present,
             refine=refine,
         )
-        return replace(mined, params_hash=self.params_hash, fallbacks={**fallbacks, **mined.fallbacks})
+        fallbacks = {**fallbacks, **mined.fallbacks}
+        return replace(mined, params_hash=self.params_hash, fallbacks=fallbacks, landmark_distances=far)
 
 
 class _Refining:

@@ -32,6 +32,8 @@ class Mined:
         How many recordings of the batch were treated otherwise than asked for: ``absent`` ones hold nothing to
         compare and are no pair of anyone's; others lacked a positive from the ``graph``, or a ``scale`` from the
         archive.
+    landmark_distances : float32 [B, landmark] or None
+        On each landmark's own scale, NaN where there is nothing to compare; see `Landmarks`.
     """
 
     anchors: Tensor
@@ -43,6 +45,7 @@ class Mined:
     recording_ids: tuple[str, ...]
     params_hash: str = ""
     fallbacks: Mapping[str, int] = field(default_factory=dict)
+    landmark_distances: Tensor | None = None
 
     def as_tuple(self) -> tuple[Tensor, Tensor, Tensor]:
         """Give (anchors, positives, negatives), as pytorch-metric-learning's losses take them."""
@@ -63,4 +66,5 @@ class Mined:
             distances=self.distances.to(device),
             valid=self.valid.to(device),
             repels=self.repels.to(device),
+            landmark_distances=None if self.landmark_distances is None else self.landmark_distances.to(device),
         )

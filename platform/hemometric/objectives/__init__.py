@@ -9,10 +9,18 @@ from hemometric.objectives.angular import AngularLoss, AngularObjective
 from hemometric.objectives.gather import gather
 from hemometric.objectives.global_batch import GlobalBatch
 from hemometric.objectives.koleo import KoLeoLoss, KoLeoObjective
+from hemometric.objectives.landmark import LandmarkLoss, LandmarkObjective
 from hemometric.objectives.margin import MarginLoss, MarginObjective
 from hemometric.objectives.multi_similarity import MultiSimilarityLoss, MultiSimilarityObjective
 from hemometric.objectives.nt_xent import NtXentLoss, NtXentObjective
-from hemometric.objectives.pretraining import PretrainLoss, PretrainObjectiveConfig, SumObjective, Term, pretrain_loss
+from hemometric.objectives.pretraining import (
+    PretrainLoss,
+    PretrainObjectiveConfig,
+    SumObjective,
+    Term,
+    num_landmarks,
+    pretrain_loss,
+)
 from hemometric.objectives.relative import RelativeLoss, RelativeObjective
 from hemometric.objectives.supervised import MetricConfig, NoMetric, SupervisedLoss, SupervisedObjective
 from hemometric.objectives.triplet import TripletLoss, TripletObjective
@@ -23,6 +31,8 @@ __all__ = [
     "GlobalBatch",
     "KoLeoLoss",
     "KoLeoObjective",
+    "LandmarkLoss",
+    "LandmarkObjective",
     "MarginLoss",
     "MarginObjective",
     "MetricConfig",
@@ -42,5 +52,6 @@ __all__ = [
     "TripletLoss",
     "TripletObjective",
     "gather",
+    "num_landmarks",
     "pretrain_loss",
 ]

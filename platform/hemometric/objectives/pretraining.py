@@ -15,6 +15,7 @@ from hemometric.objectives.angular import AngularObjective
 from hemometric.objectives.embeddings import check_views
 from hemometric.objectives.global_batch import GlobalBatch
 from hemometric.objectives.koleo import KoLeoObjective
+from hemometric.objectives.landmark import LandmarkObjective
 from hemometric.objectives.margin import MarginObjective
 from hemometric.objectives.multi_similarity import MultiSimilarityObjective
 from hemometric.objectives.nt_xent import NtXentObjective
@@ -28,6 +29,7 @@ OneObjective = Annotated[
     | MultiSimilarityObjective
     | NtXentObjective
     | RelativeObjective
+    | LandmarkObjective
     | KoLeoObjective,
     Field(discriminator="kind"),
 ]
@@ -128,14 +130,35 @@ class SumObjective(Config):
 PretrainObjectiveConfig = Annotated[OneObjective | SumObjective, Field(discriminator="kind")]
 
 
-def pretrain_loss(config: PretrainObjectiveConfig) -> PretrainLoss:
-    """Build the module that pretraining minimises."""
-    terms = config.terms if isinstance(config, SumObjective) else (Term(objective=config),)
+def terms_of(config: PretrainObjectiveConfig) -> tuple[Term, ...]:
+    """Give the terms of a sum, or the objective as the only one."""
+    return config.terms if isinstance(config, SumObjective) else (Term(objective=config),)
+
+
+def num_landmarks(config: PretrainObjectiveConfig) -> int:
+    """Count the landmarks whose distances are wanted; 0 where none are.
+
+    Raises
+    ------
+    UsageError
+        Two terms want other numbers.
+    """
+    wanted = {term.objective.num for term in terms_of(config) if isinstance(term.objective, LandmarkObjective)}
+    if len(wanted) > 1:
+        raise UsageError("objective.terms: two landmark objectives want different numbers of landmarks; take one")
+    return max(wanted, default=0)
+
+
+def pretrain_loss(config: PretrainObjectiveConfig, width: int) -> PretrainLoss:
+    """Build the module that pretraining minimises, for embeddings [view, B, width]."""
+    terms = terms_of(config)
     built = []
     seen: dict[str, int] = {}
     for term in terms:
         kind = term.objective.kind
         seen[kind] = seen.get(kind, 0) + 1
         name = kind if seen[kind] == 1 else f"{kind}{seen[kind]}"
-        built.append((name, term.weight, term.objective.across_views, term.objective.build()))
+        wanted = term.objective
+        module = wanted.build(width) if isinstance(wanted, LandmarkObjective) else wanted.build()
+        built.append((name, term.weight, wanted.across_views, module))
     return PretrainLoss(built)

@@ -12,13 +12,13 @@ import torch
 from pydantic import model_validator
 from torch import Tensor
 
-from hemometric.batches import PairBatches, PatientBatches
+from hemometric.batches import PairBatches, PatientBatches, permutation
 from hemometric.config import Added
 from hemometric.corpus import Cache
 from hemometric.encoders import EncoderConfig, NoProjection, ProjectionConfig, ResNet1dConfig, save
 from hemometric.errors import UsageError
 from hemometric.learning import Learner, World, recording_keys
-from hemometric.mining import BatchMiner, MiningConfig, keep, write_triplets
+from hemometric.mining import BatchMiner, Landmarks, MiningConfig, comparable, keep, write_triplets
 from hemometric.objectives import (
     GlobalBatch,
     NtXentObjective,
@@ -26,6 +26,7 @@ from hemometric.objectives import (
     RelativeObjective,
     SumObjective,
     Term,
+    num_landmarks,
     pretrain_loss,
 )
 from hemometric.progress import progress_on
@@ -152,7 +153,7 @@ def pretrain(config: PretrainRun, world: World | None = None, hooks: Hooks | Non
         miner.warm_up()
     learner = Learner(
         encoder,
-        pretrain_loss(config.objective),
+        pretrain_loss(config.objective, config.projection.width_of(config.encoder.embedding_dim)),
         seed=config.seed,
         views=config.shown.build(config.preparation.rate_hz),
         projection=config.projection.build(config.encoder.embedding_dim, config.encoder.norm),
@@ -204,8 +205,34 @@ def mining_feed(
         return feed_of(config, cache, rows, world), None
     graph = config.mining.read_graph(cache.recording_ids.tolist(), preparation=preparation)
     miner = config.mining.build(rate_hz=preparation.rate_hz, leads=preparation.leads, seed=config.seed, graph=graph)
+    num_far = num_landmarks(config.objective)
+    if num_far:
+        miner.landmarks = _landmarks(config, cache, rows, miner, num_far)
     near = graph.positions(cache.recording_ids[rows].tolist(), num) if graph is not None and num else None
     return feed_of(config, cache, rows, world, miner=miner, neighbours=near), miner
+
+
+def _landmarks(
+    config: PretrainRun, cache: Cache, rows: npt.NDArray[np.int64], miner: BatchMiner, num: int
+) -> Landmarks:
+    """Draw landmarks from the training rows, the same on every rank; those without anything to compare are passed."""
+    order = rows[permutation(len(rows), config.seed, epoch=0)]
+    chosen, found = np.empty(0, np.int64), []
+    for start in range(0, len(order), num):
+        some = np.sort(order[start : start + num])
+        compared = miner.compared.compared(np.asarray(cache.signals[some]), miner.rate_hz, miner.leads)
+        there = comparable(compared)
+        chosen = np.concatenate([chosen, some[there]])
+        found.append(compared[there])
+        if len(chosen) >= num:
+            break
+    if len(chosen) < num:
+        raise UsageError(
+            f"objective.num: {num} landmarks were asked for and the training split has {len(chosen)} recordings with "
+            "anything to compare; take fewer"
+        )
+    ids = cache.recording_ids[chosen[:num]].tolist()
+    return Landmarks(np.concatenate(found)[:num], ids, miner.distance, miner.threads)
 
 
 def _validation(

@@ -54,7 +54,7 @@ def make_learner(kind: str) -> Learner:
     if kind == "supervised":
         objective = SupervisedObjective(alpha=2.0, metric=MarginObjective()).build(scale_sd=8.0)
         return Learner(encoder, objective, seed=3, head=HeadConfig(hidden=8).build(6))
-    return Learner(encoder, pretrain_loss(TripletObjective(margin=2.0)), seed=3)
+    return Learner(encoder, pretrain_loss(TripletObjective(margin=2.0), 6), seed=3)
 
 
 class Batches:

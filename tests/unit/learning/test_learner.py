@@ -14,7 +14,7 @@ NARROW = ResNet1dConfig(blocks=(1,), widths=(8,), stem_kernel=5, kernel=3, embed
 
 
 def pretraining(tiny):
-    return Learner(NARROW.build(tiny.NUM_LEADS), pretrain_loss(MarginObjective(boundary=0.5)), seed=1), False
+    return Learner(NARROW.build(tiny.NUM_LEADS), pretrain_loss(MarginObjective(boundary=0.5), 4), seed=1), False
 
 
 def supervised(tiny):
@@ -116,7 +116,7 @@ def test_positions_may_count_on_through_the_run(tiny):
 def test_dropout_is_keyed_by_recording_step_and_seed(tiny):
     def loss(step=0, seed=1, shift=0):
         torch.manual_seed(2)
-        learner = Learner(NARROW.build(tiny.NUM_LEADS), pretrain_loss(TripletObjective(margin=5.0)), seed=seed)
+        learner = Learner(NARROW.build(tiny.NUM_LEADS), pretrain_loss(TripletObjective(margin=5.0), 4), seed=seed)
         batch = tiny.make_batch(0)
         return learner(dataclasses.replace(batch, step=step, keys=batch.keys + shift), World())[0].item()
 

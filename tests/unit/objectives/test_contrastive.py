@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from hemometric.objectives import (
     AngularObjective,
     GlobalBatch,
     KoLeoObjective,
+    LandmarkObjective,
     MultiSimilarityObjective,
     NtXentObjective,
     RelativeObjective,
@@ -226,8 +228,8 @@ def test_a_sum_is_the_weighted_sum_and_names_its_parts() -> None:
         Term(weight=0.5, objective=TripletObjective()),
         Term(weight=0.25, objective=TripletObjective(soft=True)),
     )
-    loss, parts = pretrain_loss(SumObjective(terms=terms))(z, batch)
-    alone = [pretrain_loss(term.objective)(z, batch)[0] for term in terms]
+    loss, parts = pretrain_loss(SumObjective(terms=terms), DIM)(z, batch)
+    alone = [pretrain_loss(term.objective, DIM)(z, batch)[0] for term in terms]
     assert loss.item() == pytest.approx(sum(t.weight * x.item() for t, x in zip(terms, alone, strict=True)))
     assert parts["nt_xent"].item() == pytest.approx(alone[0].item())
     assert parts["triplet2"].item() == pytest.approx(alone[2].item())
@@ -236,7 +238,7 @@ def test_a_sum_is_the_weighted_sum_and_names_its_parts() -> None:
 
 def test_an_objective_of_one_view_is_averaged_over_views() -> None:
     z, batch = embeddings(), batch_of()
-    loss, parts = pretrain_loss(RelativeObjective())(z, batch)
+    loss, parts = pretrain_loss(RelativeObjective(), DIM)(z, batch)
     each = [RelativeObjective().build()(view, batch.mined) for view in z]
     assert loss.item() == pytest.approx(np.mean([one.item() for one, _ in each]))
     assert parts["num_terms"].item() == pytest.approx(each[0][1]["num_terms"].item())
@@ -248,7 +250,7 @@ def test_without_mined_triplets_an_objective_that_needs_them_says_so(
 ) -> None:
     batch = GlobalBatch.of(*names(), torch.device("cpu"))
     with pytest.raises(UsageError, match=r"need.* mined triplets"):
-        pretrain_loss(config)(embeddings(), batch)
+        pretrain_loss(config, DIM)(embeddings(), batch)
 
 
 @pytest.mark.parametrize("shape", [(NUM, DIM), (VIEWS, NUM - 1, DIM)])
@@ -256,3 +258,25 @@ def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
     for config in (NtXentObjective(), KoLeoObjective()):
         with pytest.raises(ValueError, match=r"expected \[view, 10, dim\]"):
             config.build()(torch.zeros(shape), batch_of())
+
+
+def test_landmark_equals_a_loop_and_passes_what_is_unknown() -> None:
+    torch.manual_seed(0)
+    z, wanted = embeddings(views=1)[0], torch.randn(NUM, 5, dtype=torch.float64)
+    wanted[3] = math.nan
+    module = LandmarkObjective(num=5).build(DIM).double()
+    loss, parts = module(z, replace(mined_of(), landmark_distances=wanted))
+    errors = []
+    for i in range(NUM):
+        for mark in range(5):
+            if not math.isnan(wanted[i, mark]):
+                told = (module.linear.weight[mark] @ z[i] + module.linear.bias[mark]).item()
+                errors.append(told - wanted[i, mark].item())
+    huber = [0.5 * e * e if abs(e) <= 1 else abs(e) - 0.5 for e in errors]
+    assert loss.item() == pytest.approx(sum(huber) / len(huber))
+    assert parts["num_known"].item() == 5 * (NUM - 1)
+    known = np.delete(wanted.numpy(), 3, axis=0)
+    spread = ((known - known.mean(axis=0)) ** 2).sum()
+    assert parts["explained"].item() == pytest.approx(1 - sum(e * e for e in errors) / spread)
+    with pytest.raises(UsageError, match="needs distances to 5 landmarks; this batch has 0"):
+        module(z, mined_of())

@@ -6,7 +6,7 @@ A test starts it; without the command line it is the same model in one process o
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import numpy as np
@@ -20,6 +20,7 @@ from hemometric.objectives import (
     AngularObjective,
     GlobalBatch,
     KoLeoObjective,
+    LandmarkObjective,
     MarginObjective,
     MultiSimilarityObjective,
     NoMetric,
@@ -45,6 +46,7 @@ PRETRAIN = {
     "nt_xent of patients": NtXentObjective(positives="patient"),
     "nt_xent of pairs": NtXentObjective(positives="pair"),
     "nt_xent of mined": NtXentObjective(positives="mined"),
+    "landmark": LandmarkObjective(num=3),
     "koleo": KoLeoObjective(),
     "sum": SumObjective(
         terms=(
@@ -79,8 +81,9 @@ class Model(nn.Module):
         generator = torch.Generator().manual_seed(1)
         self.encoder, self.head = nn.Linear(5, 4), nn.Linear(4, 1)
         self.name = name
+        torch.manual_seed(2)
         if name in PRETRAIN:
-            self.objective: nn.Module = pretrain_loss(PRETRAIN[name])
+            self.objective: nn.Module = pretrain_loss(PRETRAIN[name], 4)
             self.head = nn.Identity()  # DistributedDataParallel wants every parameter in the loss
         elif name == "bce":
             self.objective = SUPERVISED[name].build(threshold=15.0)
@@ -119,7 +122,8 @@ def names() -> tuple[list[str], list[str]]:
 def mined() -> Mined:
     points = np.random.default_rng(3).normal(size=(NUM, 3))
     distances = ((points[:, None] - points[None, :]) ** 2).sum(-1).astype(np.float32)
-    return NearestMiner().build().select((distances + distances.T) / 2, *names(), 0, 0)
+    found = NearestMiner().build().select((distances + distances.T) / 2, *names(), 0, 0)
+    return replace(found, landmark_distances=torch.from_numpy(points))
 
 
 def gradients(model: nn.Module) -> dict[str, np.ndarray]:

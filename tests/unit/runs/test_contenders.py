@@ -35,6 +35,7 @@ CONTENDERS: dict[str, dict[str, Any]] = {
     | {"views": {"kind": "leads", "num_segments": 2}, "objective": {"kind": "nt_xent", "positives": "patient"}},
     "pclr": NO_MINING | {"batches": {"kind": "pairs"}, "objective": {"kind": "nt_xent", "positives": "pair"}},
     "mined": {"objective": {"kind": "nt_xent", "positives": "mined"}},
+    "landmark": {"objective": {"kind": "landmark", "num": 5}},
     "angular": {"objective": {"kind": "angular"}},
     "multi_similarity": {"objective": {"kind": "multi_similarity"}},
     "triplet spread": {
