@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -12,7 +13,9 @@ import pytest
 import yaml
 
 from hemometric.config import dump
+from hemometric.runs.outcome import read_outcome
 
+NUM_STEPS = 80
 COMMAND = [sys.executable, "-m", "hemometric.cli"]
 
 
@@ -38,7 +41,7 @@ def test_a_signal_ends_with_130_and_the_same_command_goes_on(
     line: Any, tmp_path: Path, number: signal.Signals, until: Any
 ) -> None:
     config = line.pretrain(
-        tmp_path / "run", workers=0, num_steps=100_000, checkpoint_every_steps=2, tracking={"kind": "none"}
+        tmp_path / "run", workers=0, num_steps=NUM_STEPS, checkpoint_every_steps=2, tracking={"kind": "none"}
     )
     path = tmp_path / "run.yaml"
     path.write_text(dump(config))
@@ -62,8 +65,14 @@ def test_a_signal_ends_with_130_and_the_same_command_goes_on(
     step = int(last.split()[4])
     assert (tmp_path / "run" / "checkpoints" / f"step-{step:08d}" / "_SUCCESS").is_file()
     # The length of a run is part of what it computes: only the same one may go on.
-    shorter = yaml.safe_load(path.read_text()) | {"num_steps": step + 2}
-    path.write_text(yaml.safe_dump(shorter))
+    whole = path.read_text()
+    path.write_text(yaml.safe_dump(yaml.safe_load(whole) | {"num_steps": step + 2}))
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "holds a run of another config" in done.stderr
+    path.write_text(whole)
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(read_outcome(tmp_path / "run")["losses"]) == NUM_STEPS
+    steps = [json.loads(row)["step"] for row in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert steps.count(2) == 1, "it went on from where it was, not from the first step"
