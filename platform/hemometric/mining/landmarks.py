@@ -49,7 +49,7 @@ class Landmarks:
         others = ~np.eye(len(between), dtype=bool)
         if not (between[others] > 0).any():
             raise UsageError("the landmarks are copies of one recording; take another seed or another corpus")
-        self._least = float(between[others & (between > 0)].min())
+        self._least = float(between[others & (between > 0)].min()) / 2.0
         logs = np.ma.masked_array(self._logs(between), ~others)
         self._mean: Float64 = logs.mean(axis=0).filled(0.0)
         self._sd: Float64 = np.maximum(logs.std(axis=0).filled(1.0), 1e-6)
@@ -84,6 +84,6 @@ class Landmarks:
         return np.stack([found[name] for name in recording_ids])
 
     def _logs(self, distances: Float64) -> Float64:
-        """Take logarithms; a landmark is as far from itself as the two nearest of them are from each other."""
+        """Take logarithms; a landmark is half as far from itself as the two nearest of them are from each other."""
         logs: Float64 = np.log(np.maximum(distances, self._least))
         return logs

@@ -35,6 +35,7 @@ from hemometric.runs.base import Workers
 from hemometric.runs.embed import EmbedRun, ShardwiseRun, embed
 from hemometric.runs.folder import held_folder
 from hemometric.runs.headlines import headline
+from hemometric.runs.landmark_control import landmark_features
 from hemometric.runs.limits import ALWAYS, limits_of
 from hemometric.runs.predict import PredictRun, predict
 from hemometric.runs.readings import record_reading, told_of_readings
@@ -42,6 +43,7 @@ from hemometric.runs.records import write_summary
 from hemometric.runs.run_figures import pretrain_section, tune_section
 from hemometric.runs.shardwise import Map, read_output
 from hemometric.runs.studies import (
+    LANDMARKS,
     PRETRAINED,
     RANDOM,
     TITLES,
@@ -194,6 +196,8 @@ def _rows(config: EvaluateRun, study: Study, number: int, corpus: Corpus, open_m
         ids = np.asarray(table["recording_id"].to_pylist(), dtype=object)
         flat = table["embedding"].combine_chunks().flatten().to_numpy()
         embeddings[system] = (ids, flat.reshape(len(ids), -1))
+    if study.landmarks is not None:
+        embeddings[LANDMARKS] = landmark_features(corpus, pretrained.preparation, study.landmarks, config.seed)
     estimates = None
     if study.predictor is not None:
         out = config.out / "predictions" / f"{number}-{load(study.predictor).hash[:12]}-{corpus.hash[:12]}"

@@ -12,12 +12,13 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from hemometric.config import PLACEMENT, Config
+from hemometric.config import PLACEMENT, Added, Config
 from hemometric.corpus import SPLITS, Corpus
 from hemometric.ecg import Float64
 from hemometric.encoders import Model
 from hemometric.errors import UsageError
 from hemometric.evaluation import AgeSexFeatures, Comparison, Probe, compare, logistic_probe, ridge_probe
+from hemometric.runs.landmark_control import LandmarkControl
 from hemometric.runs.study_rows import Rows
 from hemometric.runs.tasks import RegressionTask, ThresholdTask
 from hemometric.runs.training import METADATA_UNITS, check_unit
@@ -27,6 +28,7 @@ SEX = "sex"
 RANDOM = "random encoder + probe"
 PRETRAINED = "pretrained encoder + probe"
 TRAINED = "fine-tuned model"
+LANDMARKS = "DTW to landmarks + probe"
 
 CONTROLS = (AGE_SEX, RANDOM)
 """What a system must beat: what is known without an ECG, and what an encoder gives that has learnt nothing."""
@@ -62,6 +64,8 @@ class Study(Config):
         Model folder with a head, scored where its label and kind are the task's.
     reachable : Path or None
         ``reachable.json`` of a synthetic cohort: the best that any estimator could reach.
+    landmarks : config or None
+        Probe distances to landmarks too, the control without a network.
     tasks : tuple
         Labels to estimate.
     """
@@ -71,6 +75,7 @@ class Study(Config):
     encoder: Annotated[Path, PLACEMENT]
     predictor: Annotated[Path | None, PLACEMENT] = None
     reachable: Annotated[Path | None, PLACEMENT] = None
+    landmarks: Annotated[LandmarkControl | None, Added(None)] = None
     tasks: tuple[StudyTask, ...] = Field(min_length=1)
 
 

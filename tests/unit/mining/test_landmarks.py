@@ -26,7 +26,7 @@ def test_each_landmark_has_a_scale_of_its_own(config: DtwDistance) -> None:
     landmarks = Landmarks(marks, ids(NUM, "m"), config.build())
     found = landmarks(others, ids(20))
     apart = config.build().pairwise(marks).astype(float)
-    least = apart[apart > 0].min()  # nobody is nearer than the two nearest landmarks
+    least = apart[apart > 0].min() / 2  # nobody is nearer than half of what the two nearest landmarks are
     between = np.log(np.maximum(apart, least))
     far = np.log(np.maximum(config.build().cross(others, marks).astype(float), least))
     for mark in range(NUM):

@@ -52,6 +52,7 @@ def finished(line: Any, encoder: Path, estimator: Path, search: Path, tmp_path_f
     )
     real = {"name": "Real", "corpus": str(line.real), "encoder": str(encoder)}
     real["tasks"] = [{"kind": "codes", "label": "superclasses"}]  # type: ignore[assignment]
+    real["landmarks"] = {"num": 5, "compared": {"kind": "median_beat", "rate_hz": 50}}  # type: ignore[assignment]
     both = decode(EvaluateRun, json.loads(config.model_dump_json()) | {"studies": [*map(plain, config.studies), real]})
     return out, evaluate.run(both), both
 
@@ -73,6 +74,7 @@ def test_the_report_has_every_section_and_works_offline(finished: Any) -> None:
     assert "age + sex" in html
     assert "random encoder + probe" in html
     assert "fine-tuned model" in html
+    assert "DTW to landmarks + probe" in html
     assert "RMSE 3.21 mmHg" in html
     assert "Δ RMSE to age + sex" in html
     assert "Δ RMSE to random encoder + probe" in html
