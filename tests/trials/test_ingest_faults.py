@@ -186,7 +186,7 @@ def test_the_same_command_twice_is_done_in_seconds_and_changes_nothing(
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.name != ".lock"}
     started = time.monotonic()
     ended = hemometric(*ingest_words(archive, out, **STEPS))
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 10
     assert ended.code == 0
     assert f"{out} holds these recordings already; nothing to do" in ended.out
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.name != ".lock"} == before
