@@ -24,7 +24,7 @@ from hemometric.errors import IntegrityError, UsageError
 from hemometric.learning.batch import TrainingBatch, World
 from hemometric.learning.optimiser import unreached
 from hemometric.mining import Mined
-from hemometric.objectives import GlobalBatch, gather
+from hemometric.objectives import GlobalBatch, gather, spread
 from hemometric.views import Views
 
 
@@ -106,8 +106,9 @@ class Learner(nn.Module):
             self._check_mined(batch.mined, batch)
         z = self.embed_views(batch.signals, batch.keys, epoch=batch.epoch, step=batch.step)
         everyone = GlobalBatch.of(batch.recording_ids, batch.patients, z.device, batch.mined)
-        loss, parts = self.objective(gather(z.transpose(0, 1), world).transpose(0, 1), everyone)
-        return loss, parts, 0.0 * z.sum()
+        z_all = gather(z.transpose(0, 1), world).transpose(0, 1)
+        loss, parts = self.objective(z_all, everyone)
+        return loss, parts | spread(z_all[0]), 0.0 * z.sum()
 
     def _supervised(
         self, head: nn.Module, batch: TrainingBatch, targets: Tensor, world: World
@@ -115,8 +116,9 @@ class Learner(nn.Module):
         with dropout_keys(batch.keys, step=batch.step, seed=self.seed):
             z = self.encoder(batch.signals)
             outputs = head(z)
+        z_all = gather(z, world)
         loss, parts = self.objective(
-            gather(z, world),
+            z_all,
             gather(outputs, world),
             targets,
             recording_ids=batch.recording_ids,
@@ -124,7 +126,7 @@ class Learner(nn.Module):
             seed=self.seed,
             epoch=batch.epoch,
         )
-        return loss, parts, 0.0 * (z.sum() + outputs.sum())
+        return loss, parts | spread(z_all), 0.0 * (z.sum() + outputs.sum())
 
     def embed_views(self, signals: Tensor, keys: Tensor, *, epoch: int, step: int) -> Tensor:
         """Give what an objective of pretraining compares: float [view, b, dim], of signals [b, lead, sample] mV.

@@ -22,6 +22,7 @@ from hemometric.objectives.pretraining import (
     pretrain_loss,
 )
 from hemometric.objectives.relative import RelativeLoss, RelativeObjective
+from hemometric.objectives.spread import spread
 from hemometric.objectives.supervised import MetricConfig, NoMetric, SupervisedLoss, SupervisedObjective
 from hemometric.objectives.triplet import TripletLoss, TripletObjective
 
@@ -54,4 +55,5 @@ __all__ = [
     "gather",
     "num_landmarks",
     "pretrain_loss",
+    "spread",
 ]
