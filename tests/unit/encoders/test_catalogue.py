@@ -85,7 +85,7 @@ def test_each_docstring_counts_the_parameters(member):
 @every
 def test_any_leads_and_lengths(config, num_leads):
     encoder = built(config, num_leads).eval()
-    for num_samples in (1, 250, 1000):
+    for num_samples in (1, 90, 260):
         embeddings = encoder(signals_of(num_leads, num_samples, rows=2))
         assert embeddings.shape == (2, config.embedding_dim)
         assert embeddings.isfinite().all()
@@ -106,7 +106,7 @@ def test_another_shape_is_refused(config):
 @every
 def test_evaluation_is_of_each_row_alone(config):
     encoder = built(config, 2).eval()
-    signals = signals_of(2, 250)
+    signals = signals_of(2, 90)
     with torch.no_grad():
         whole = encoder(signals)
         assert torch.equal(encoder(signals), whole)
@@ -117,7 +117,7 @@ def test_evaluation_is_of_each_row_alone(config):
 @every
 def test_training_is_a_function_of_keys(config):
     encoder = built(config.model_copy(update={"dropout": 0.3, "norm": "group"}), 2).double()
-    signals = signals_of(2, 250).double()
+    signals = signals_of(2, 90).double()
     with pytest.raises(RuntimeError, match="dropout_keys"):
         encoder(signals)
 
@@ -154,7 +154,7 @@ def test_normalised_embeddings_have_length_one(config):
     assert config.normalised is False
     encoder = built(config.model_copy(update={"normalised": True}), 2).eval()
     plain = built(config, 2).eval()
-    signals = signals_of(2, 250)
+    signals = signals_of(2, 90)
     lengths = encoder(signals).norm(dim=-1)
     assert torch.allclose(lengths, torch.ones(4))
     assert torch.allclose(plain(signals) / plain(signals).norm(dim=-1, keepdim=True), encoder(signals), atol=1e-6)
