@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,6 +25,14 @@ Sex = Literal["female", "male"]
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 Int16 = npt.NDArray[np.int16]
+
+_ALIASES = {lead.casefold(): lead for lead in LEADS}
+_ALIASES |= {"di": "I", "dii": "II", "diii": "III", "d1": "I", "d2": "II", "d3": "III"}
+_ALIASES |= {"li": "I", "lii": "II", "liii": "III"}
+_ALIASES |= {f"c{number}": f"V{number}" for number in range(1, 7)}  # the German-language names
+# A hyphen joins (``ecg-avf``, ``ecg - avf``), but one that stands only before the name is a minus (``ecg -avr``).
+_PREFIX = re.compile(r"^(?:mdc[ _]ecg[ _]lead|ecg[ _]lead|lead|ecg)(?:-[ ]*|[ _:.]+(?:-[ ]+)?)")
+_SEPARATED = re.compile(r"^(av|v|c|d|l)[ _]+(?=[rlf1-6i])")
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,3 +159,24 @@ class Rejected:
     key: str
     reason: str
     detail: str
+
+
+def canonical_lead(name: str) -> str | None:
+    """Find the standard lead that a device's name means.
+
+    Case, surrounding blanks and the prefixes ``Lead``, ``ECG`` and ``MDC_ECG_LEAD_`` do not matter. A name that
+    says more than the lead is not a standard lead: ``-aVR`` is upside down, ``MLII`` sits elsewhere, and
+    ``I filtered`` was changed.
+
+    Returns
+    -------
+    str or None
+        One of `LEADS`.
+
+    Examples
+    --------
+    >>> canonical_lead(" avr"), canonical_lead("DI"), canonical_lead("MDC_ECG_LEAD_V1"), canonical_lead("-aVR")
+    ('aVR', 'I', 'V1', None)
+    """
+    plain = _PREFIX.sub("", name.strip().casefold())
+    return _ALIASES.get(_SEPARATED.sub(r"\1", plain))

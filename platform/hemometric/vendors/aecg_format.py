@@ -17,7 +17,7 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from hemometric.ecg import Float64, Recording
+from hemometric.ecg import Float64, Recording, canonical_lead
 from hemometric.vendors.chosen import chosen_leads
 from hemometric.vendors.demographics import age_at, sex_from_text
 from hemometric.vendors.number_text import Int64, read_numbers
@@ -31,7 +31,6 @@ from hemometric.vendors.scale import (
 )
 from hemometric.vendors.source import MAX_VALUES, ReadError, Vendor, one_ecg
 from hemometric.vendors.xml_file import read_xml, root_name
-from hemometric.waveform import canonical_lead
 
 _TYPE = "{http://www.w3.org/2001/XMLSchema-instance}type"
 _TIMES = ("TIME_ABSOLUTE", "TIME_RELATIVE")

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from pydantic import Field, field_validator
 
 from hemometric.config import Config
-from hemometric.ecg import LEADS, Recording
+from hemometric.ecg import LEADS, Recording, canonical_lead
 from hemometric.vendors.chosen import chosen_leads
 from hemometric.vendors.samples import (
     UNITS_PER_MV,
@@ -20,7 +20,6 @@ from hemometric.vendors.samples import (
     recording_of,
 )
 from hemometric.vendors.source import ReadError
-from hemometric.waveform import canonical_lead
 
 Axis = Literal["ecg", "lead", "sample"]
 

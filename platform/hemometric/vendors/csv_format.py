@@ -12,12 +12,11 @@ import numpy.typing as npt
 from pydantic import Field, field_validator, model_validator
 
 from hemometric.config import Config
-from hemometric.ecg import Recording
+from hemometric.ecg import Recording, canonical_lead
 from hemometric.vendors.array_layout import checked_leads
 from hemometric.vendors.chosen import chosen_leads
 from hemometric.vendors.samples import UNITS_PER_MV, Known, Unit, recording_of
 from hemometric.vendors.source import MAX_VALUES, ReadError, Vendor, one_ecg, read_whole
-from hemometric.waveform import canonical_lead
 
 NAME = "csv"
 

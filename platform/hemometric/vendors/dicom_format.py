@@ -12,13 +12,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from hemometric.ecg import Recording
+from hemometric.ecg import Recording, canonical_lead
 from hemometric.vendors.demographics import age_at, age_from_text, sex_from_text
 from hemometric.vendors.dicom_elements import Dataset, read_dataset
 from hemometric.vendors.scale import ABSENT, checked_gain_per_mv, checked_offset_counts, checked_rate_hz, units_per_mv
 from hemometric.vendors.source import MAX_VALUES, ReadError, Vendor, one_ecg, read_whole
 from hemometric.vendors.traces import Lead, Trace, stacked, to_lead
-from hemometric.waveform import canonical_lead
 
 CHARACTER_SET, ACQUIRED = 0x0008_0005, 0x0008_002A
 PATIENT_ID, BIRTH_DATE, SEX, AGE = 0x0010_0020, 0x0010_0030, 0x0010_0040, 0x0010_1010

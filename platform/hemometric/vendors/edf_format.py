@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hemometric.ecg import Recording
+from hemometric.ecg import Recording, canonical_lead
 from hemometric.vendors.chosen import chosen_leads
 from hemometric.vendors.demographics import age_at, sex_from_text
 from hemometric.vendors.scale import (
@@ -27,7 +27,6 @@ from hemometric.vendors.scale import (
 from hemometric.vendors.source import MAX_VALUES, ReadError, Vendor, one_ecg, read_bounded
 from hemometric.vendors.traces import Lead, Trace, stacked, to_lead
 from hemometric.vendors.wfdb_samples import Counts, decode
-from hemometric.waveform import canonical_lead
 
 _EDF, _BDF = b"0       ", b"\xffBIOSEMI"
 _BLOCK = 256  # the bytes of the header before its signals, and of each signal

@@ -15,13 +15,12 @@ from zlib import crc32
 
 import numpy as np
 
-from hemometric.ecg import Int16, Recording
+from hemometric.ecg import Int16, Recording, canonical_lead
 from hemometric.vendors.chosen import chosen_leads
 from hemometric.vendors.demographics import MAX_AGE_YEARS, age_at, age_from_text, sex_from_text, time_from_text
 from hemometric.vendors.scale import checked_gain_per_mv, checked_rate_hz, units_per_mv
 from hemometric.vendors.source import MAX_VALUES, ReadError, Vendor, one_ecg
 from hemometric.vendors.xml_file import number_of, read_xml, root_name, text_of
-from hemometric.waveform import canonical_lead
 
 _ROOT = "RestingECG"
 _BYTES_PER_SAMPLE = 2

@@ -12,7 +12,7 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from hemometric.ecg import LEADS, Recording
+from hemometric.ecg import LEADS, Recording, canonical_lead
 from hemometric.vendors.chosen import chosen_leads
 from hemometric.vendors.demographics import MAX_AGE_YEARS, age_at, age_from_text, sex_from_text
 from hemometric.vendors.number_text import read_integers
@@ -20,7 +20,6 @@ from hemometric.vendors.scale import checked_gain_per_mv, checked_offset_counts,
 from hemometric.vendors.source import MAX_VALUES, ReadError, Vendor, one_ecg
 from hemometric.vendors.xli import Int64, decode_xli
 from hemometric.vendors.xml_file import read_xml, root_name
-from hemometric.waveform import canonical_lead
 
 _DOCUMENT_TYPES = ("SierraECG", "PhilipsECG")
 _VERSIONS = ("1.03", "1.04", "1.04.01", "1.04.02")

@@ -10,12 +10,11 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from hemometric.ecg import Recording, Sex
+from hemometric.ecg import Recording, Sex, canonical_lead
 from hemometric.vendors.chosen import chosen_leads
 from hemometric.vendors.demographics import age_from_text, sex_from_text
 from hemometric.vendors.scale import ABSENT, checked_gain_per_mv, checked_rate_hz, to_int16
 from hemometric.vendors.source import MAX_VALUES, ReadError
-from hemometric.waveform import canonical_lead
 
 MAX_ITEMS = 1 << 22
 """ECGs that one file may hold."""

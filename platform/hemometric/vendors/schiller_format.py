@@ -14,14 +14,13 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from hemometric.ecg import Recording
+from hemometric.ecg import Recording, canonical_lead
 from hemometric.vendors.chosen import chosen_leads
 from hemometric.vendors.demographics import age_at, sex_from_text, time_from_text
 from hemometric.vendors.scale import Int32, checked_gain_per_mv, checked_rate_hz, units_per_mv
 from hemometric.vendors.source import MAX_VALUES, ReadError, Vendor, one_ecg
 from hemometric.vendors.traces import Lead, Trace, stacked, to_lead
 from hemometric.vendors.xml_file import number_of, read_xml, root_name, text_of
-from hemometric.waveform import canonical_lead
 
 _ROOT = "SchillerEDI"  # behind the name of a Java package
 _RHYTHM = "ECG_RHYTHMS"

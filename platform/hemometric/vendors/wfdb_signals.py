@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
+from hemometric.ecg import canonical_lead
 from hemometric.vendors.scale import ABSENT, Int32, checked_gain_per_mv, checked_rate_hz, units_per_mv
 from hemometric.vendors.source import MAX_VALUES, ReadError, read_bounded, read_whole
 from hemometric.vendors.traces import Trace
 from hemometric.vendors.wfdb_flac import FLAC_FORMATS, decode_flac
 from hemometric.vendors.wfdb_header import Header, SignalLine
 from hemometric.vendors.wfdb_samples import FORMATS, Counts, decode, num_bytes, num_values
-from hemometric.waveform import canonical_lead
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_\-][A-Za-z0-9_.\-]{0,254}", re.ASCII)
 _MAX_OFFSET = 1 << 30

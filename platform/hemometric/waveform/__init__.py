@@ -5,8 +5,9 @@ figures for a table; `prepare` gives recordings one rate, one length and one ord
 of these they have; `median_beats` keeps of them what they repeat.
 """
 
+from hemometric.ecg import canonical_lead
 from hemometric.waveform.beats import MedianBeats, median_beats
-from hemometric.waveform.leads import canonical_lead, limb_lead_residuals, standard_leads
+from hemometric.waveform.leads import limb_lead_residuals, standard_leads
 from hemometric.waveform.prepare import Preparation, lead_mask, prepare
 from hemometric.waveform.quality import Assessed, assess
 from hemometric.waveform.quality_config import QualityConfig

@@ -2,46 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from hemometric.ecg import LEADS, Float32
+from hemometric.ecg import LEADS, Float32, canonical_lead
 
 # Each limb lead that follows from I and II, as its weights on them (Einthoven 1912; Goldberger 1942).
 LIMB_LEADS = {"III": (-1.0, 1.0), "aVR": (-0.5, -0.5), "aVL": (1.0, -0.5), "aVF": (-0.5, 1.0)}
 """Weights of (I, II) in III, aVR, aVL and aVF."""
-
-_ALIASES = {lead.casefold(): lead for lead in LEADS}
-_ALIASES |= {"di": "I", "dii": "II", "diii": "III", "d1": "I", "d2": "II", "d3": "III"}
-_ALIASES |= {"li": "I", "lii": "II", "liii": "III"}
-_ALIASES |= {f"c{number}": f"V{number}" for number in range(1, 7)}  # the German-language names
-# A hyphen joins (``ecg-avf``, ``ecg - avf``), but one that stands only before the name is a minus (``ecg -avr``).
-_PREFIX = re.compile(r"^(?:mdc[ _]ecg[ _]lead|ecg[ _]lead|lead|ecg)(?:-[ ]*|[ _:.]+(?:-[ ]+)?)")
-_SEPARATED = re.compile(r"^(av|v|c|d|l)[ _]+(?=[rlf1-6i])")
-
-
-def canonical_lead(name: str) -> str | None:
-    """Find the standard lead that a device's name means.
-
-    Case, surrounding blanks and the prefixes ``Lead``, ``ECG`` and ``MDC_ECG_LEAD_`` do not matter. A name that
-    says more than the lead is not a standard lead: ``-aVR`` is upside down, ``MLII`` sits elsewhere, and
-    ``I filtered`` was changed.
-
-    Returns
-    -------
-    str or None
-        One of `LEADS`.
-
-    Examples
-    --------
-    >>> canonical_lead(" avr"), canonical_lead("DI"), canonical_lead("MDC_ECG_LEAD_V1"), canonical_lead("-aVR")
-    ('aVR', 'I', 'V1', None)
-    """
-    plain = _PREFIX.sub("", name.strip().casefold())
-    return _ALIASES.get(_SEPARATED.sub(r"\1", plain))
 
 
 def standard_leads(signal: Float32, leads: Sequence[str]) -> tuple[Float32, npt.NDArray[np.bool_]]:
