@@ -95,10 +95,10 @@ def test_xli_of_any_length(files, num_samples: int) -> None:
 
 def test_xli_that_unpacks_to_more_than_announced_stops_there(files) -> None:
     content = files.compress(np.zeros((1, 400_000), dtype=np.int64))
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(ReadError, match="more samples than announced"):
         decode_xli(content, 1, 1000)
-    assert time.monotonic() - started < 1.0
+    assert time.process_time() - started < 1.0
 
 
 @pytest.mark.parametrize(

@@ -175,13 +175,13 @@ def test_leads_of_different_lengths(refused) -> None:
 
 
 def test_long_data(refused) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     one = rows(("I",))
     assert refused(one, data="0," * (1 << 24) + "0,") == "too_long"
     assert refused(one, data="0," * (1 << 24)) == "unreadable"  # as many as may be, but more than announced
     assert refused(one, data="0," * (1 << 24) + "x") == "unreadable"
     assert refused(one, data=" " * (1 << 24) + "x") == "unreadable"
-    assert time.monotonic() - started < 10
+    assert time.process_time() - started < 10
 
 
 def test_people(recorded) -> None:

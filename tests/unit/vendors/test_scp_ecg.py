@@ -225,9 +225,9 @@ def test_flipped_bytes_behind_right_checksums(made: Parts, tmp_path: Path) -> No
         end = len(content) if draw.random() < 0.3 else 700
         for _ in range(int(draw.integers(1, 4))):
             content[draw.integers(end)] = draw.integers(256)
-        began = time.monotonic()
+        began = time.process_time()
         result = read_bytes(tmp_path / "ecg.scp", scp.repaired(content))
-        assert time.monotonic() - began < 5.0
+        assert time.process_time() - began < 5.0
         reasons.add(result.reason if isinstance(result, Rejected) else "taken")
     assert "checksum" not in reasons or len(reasons) > 1  # what lies behind the checksums was reached
 

