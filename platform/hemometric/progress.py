@@ -8,11 +8,17 @@ import math
 import sys
 import time
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Protocol, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
+
+NO_PARTS: Mapping[str, float] = MappingProxyType({})
+
+SHOWN = {"active": "active {:.0%}", "z_rank": "rank {:.1f}", "stalled": "waited {:.0%}"}
+"""Parts that a bar has room for, and how: triplets that are active, dimensions that embeddings fill, time waited."""
 
 
 class Progress(Protocol):
@@ -21,8 +27,14 @@ class Progress(Protocol):
     def start(self, step: int, num_steps: int) -> None:
         """Begin at `step` steps done."""
 
-    def update(self, step: int, loss: float, ecg_per_s: float, time_left_s: float) -> None:
-        """Show the state after `step` steps; the loss is NaN where the step was skipped."""
+    def update(
+        self, step: int, loss: float, ecg_per_s: float, time_left_s: float, parts: Mapping[str, float] = NO_PARTS
+    ) -> None:
+        """Show the state after `step` steps; the loss is NaN where the step was skipped.
+
+        `parts` are what else a step tells: the parts of its loss, triplets that are active, how far embeddings spread,
+        the share of its time that it waited for its batch.
+        """
 
     def close(self) -> None:
         """End, whether finished or not."""
@@ -34,7 +46,9 @@ class NullProgress:
     def start(self, step: int, num_steps: int) -> None:
         """Show nothing."""
 
-    def update(self, step: int, loss: float, ecg_per_s: float, time_left_s: float) -> None:
+    def update(
+        self, step: int, loss: float, ecg_per_s: float, time_left_s: float, parts: Mapping[str, float] = NO_PARTS
+    ) -> None:
         """Show nothing."""
 
     def close(self) -> None:
@@ -49,7 +63,8 @@ class BarProgress:
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("loss {task.fields[loss]} · {task.fields[rate]} ECG/s · {task.fields[left]} left"),
+            TextColumn("loss {task.fields[loss]}{task.fields[parts]}"),
+            TextColumn("{task.fields[rate]} ECG/s · {task.fields[left]} left"),
             TimeElapsedColumn(),
             console=console or Console(stderr=True),
         )
@@ -58,15 +73,19 @@ class BarProgress:
 
     def start(self, step: int, num_steps: int) -> None:
         """Draw the bar."""
-        self._task = self._bar.add_task(self._title, total=num_steps, completed=step, loss="-", rate="-", left="-")
+        self._task = self._bar.add_task(
+            self._title, total=num_steps, completed=step, loss="-", rate="-", left="-", parts=""
+        )
         self._bar.start()
 
-    def update(self, step: int, loss: float, ecg_per_s: float, time_left_s: float) -> None:
+    def update(
+        self, step: int, loss: float, ecg_per_s: float, time_left_s: float, parts: Mapping[str, float] = NO_PARTS
+    ) -> None:
         """Move the bar."""
         if self._task is not None:
-            self._bar.update(
-                self._task, completed=step, loss=f"{loss:.4f}", rate=f"{ecg_per_s:,.0f}", left=as_clock(time_left_s)
-            )
+            told = "".join(f" · {words.format(parts[name])}" for name, words in SHOWN.items() if name in parts)
+            rate, left = f"{ecg_per_s:,.0f}", as_clock(time_left_s)
+            self._bar.update(self._task, completed=step, loss=f"{loss:.4f}", parts=told, rate=rate, left=left)
 
     def close(self) -> None:
         """Leave the bar as it is."""
@@ -95,7 +114,9 @@ class JsonLinesProgress:
         """Remember the length of the run."""
         self._num_steps = num_steps
 
-    def update(self, step: int, loss: float, ecg_per_s: float, time_left_s: float) -> None:
+    def update(
+        self, step: int, loss: float, ecg_per_s: float, time_left_s: float, parts: Mapping[str, float] = NO_PARTS
+    ) -> None:
         """Write a line when one is due."""
         now = self._clock()
         is_last = step >= self._num_steps
@@ -104,7 +125,7 @@ class JsonLinesProgress:
         if not is_last and (is_untold or now - self._told_s < self._interval_s):
             return
         self._told_s = now
-        line = {
+        line: dict[str, object] = {
             "run": self._title,
             "step": step,
             "num_steps": self._num_steps,
@@ -112,6 +133,7 @@ class JsonLinesProgress:
             "ecg_per_s": round(ecg_per_s, 1),
             "time_left_s": round(time_left_s, 1),
         }
+        line |= {name: float(f"{value:.4g}") for name, value in parts.items() if math.isfinite(value)}
         tell(line, self._stream)
 
     def close(self) -> None:

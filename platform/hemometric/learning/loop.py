@@ -148,7 +148,8 @@ def fit(
             timing = feed.timing()
             meter.add(result, batch, timing)
             left_s = (time.perf_counter() - began_s) / (run.step - resumed_from) * (num_steps - run.step)
-            progress.update(run.step, result.loss, len(batch.recording_ids) / timing.step_s, left_s)
+            told = result.parts | {"stalled": timing.stalled_s / timing.step_s}
+            progress.update(run.step, result.loss, len(batch.recording_ids) / timing.step_s, left_s, told)
 
             is_last = run.step == num_steps
             stopping = result.asked_to_stop and not is_last

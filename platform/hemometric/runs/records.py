@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
 from hemometric.errors import IntegrityError
+from hemometric.progress import NO_PARTS
 from hemometric.runs.folder import write_text
 from hemometric.runs.shapes import ProgressState
 from hemometric.tracker import Plain, Status, Tracker
@@ -136,10 +137,13 @@ class ProgressFile:
         self._num_steps = num_steps
         self._write({"step": step, "loss": None, "ecg_per_s": 0.0, "time_left_s": 0.0})
 
-    def update(self, step: int, loss: float, ecg_per_s: float, time_left_s: float) -> None:
+    def update(
+        self, step: int, loss: float, ecg_per_s: float, time_left_s: float, parts: Mapping[str, float] = NO_PARTS
+    ) -> None:
         """Write the state after a step."""
         finite = loss if math.isfinite(loss) else None
-        self._write({"step": step, "loss": finite, "ecg_per_s": ecg_per_s, "time_left_s": time_left_s})
+        known = {name: value for name, value in parts.items() if math.isfinite(value)}
+        self._write({"step": step, "loss": finite, "ecg_per_s": ecg_per_s, "time_left_s": time_left_s, "parts": known})
 
     def close(self) -> None:
         """Leave the last state."""

@@ -109,6 +109,7 @@ class ProgressState(Shape):
     loss: float | None
     ecg_per_s: float
     time_left_s: float
+    parts: dict[str, float] = {}
 
 
 class Letter(Shape):

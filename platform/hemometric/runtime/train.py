@@ -221,7 +221,7 @@ def _watch(ended: threading.Event, config: TrainingRun, name: str, mailbox: Mail
                 if is_beginning:
                     continue  # nothing has been trained yet that could be shown
                 loss = float("nan") if state["loss"] is None else state["loss"]
-                progress.update(shown, loss, state["ecg_per_s"], state["time_left_s"])
+                progress.update(shown, loss, state["ecg_per_s"], state["time_left_s"], state["parts"])
             except KeyboardInterrupt:
                 if interrupted:
                     raise

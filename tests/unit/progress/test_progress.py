@@ -68,3 +68,22 @@ def test_nothing_is_shown_where_nothing_is_wanted(capsys):
     progress.update(1, 0.0, 0.0, 0.0)
     progress.close()
     assert capsys.readouterr() == ("", "")
+
+
+def test_parts_are_told_in_lines_and_those_with_room_in_the_bar():
+    stream = io.StringIO()
+    progress = JsonLinesProgress("pretrain", stream)
+    progress.start(0, 1)
+    parts = {"active": 0.5, "z_rank": 12.3456, "stalled": 0.021, "d_ap": 1.0, "odd": math.nan}
+    progress.update(1, 0.25, 10.0, 0.0, parts)
+    told = json.loads(stream.getvalue())
+    assert {name: told[name] for name in ("active", "z_rank", "stalled", "d_ap")} == {
+        "active": 0.5, "z_rank": 12.35, "stalled": 0.021, "d_ap": 1.0
+    }  # fmt: skip
+    assert "odd" not in told
+    terminal = Terminal()
+    bar = BarProgress("pretrain", Console(file=terminal, force_terminal=True, width=160))
+    bar.start(0, 100)
+    bar.update(40, 0.123456, 1234.5, 3725.0, parts)
+    bar.close()
+    assert "loss 0.1235 · active 50% · rank 12.3 · waited 2%" in terminal.getvalue()

@@ -60,8 +60,10 @@ def test_progress_can_be_followed_from_elsewhere(tmp_path: Path) -> None:
     assert read_progress(path) is None
     progress = ProgressFile(path)
     progress.start(2, 10)
-    progress.update(3, float("nan"), 12.5, 3.0)
-    assert read_progress(path) == {"step": 3, "loss": None, "ecg_per_s": 12.5, "time_left_s": 3.0, "num_steps": 10}
+    assert read_progress(path)["parts"] == {}  # type: ignore[index]
+    progress.update(3, float("nan"), 12.5, 3.0, {"active": 0.5, "odd": float("inf")})
+    known = {"step": 3, "loss": None, "ecg_per_s": 12.5, "time_left_s": 3.0, "num_steps": 10}
+    assert read_progress(path) == {**known, "parts": {"active": 0.5}}
     progress.close()
     path.write_text("{")
     assert read_progress(path) is None
