@@ -7,6 +7,7 @@ from typing import Literal
 
 from hemometric.corpus.labels import Label
 from hemometric.corpus.schema import QUALITY_PREFIX, SIGNAL
+from hemometric.evaluation.datacard.words import measure_words
 from hemometric.runs.export_parts import Source
 
 Form = Literal["parquet", "hf", "webdataset", "npy"]
@@ -60,8 +61,8 @@ ecgs = pandas.read_parquet("path/to/this/folder/{split}.parquet")  # their colum
 }
 _OF_SIGNAL = {
     "prepared": 'signals = numpy.stack([numpy.stack(ecg) for ecg in ecgs["signal"]])  # [recording, lead, sample] mV',
-    "native": "signals = [(numpy.stack(ecg.signal) - ecg.offset_counts[:, None]) / ecg.gain_per_mv[:, None] "
-    "for ecg in ecgs.itertuples()]  # [lead, sample] mV",
+    "native": "signals = [((numpy.ma.masked_equal(numpy.stack(ecg.signal), -32768) - ecg.offset_counts[:, None]) "
+    "/ ecg.gain_per_mv[:, None]).filled(numpy.nan) for ecg in ecgs.itertuples()]  # [lead, sample] mV; NaN: no sample",
 }
 _COLUMNS = {
     "recording_id": "pseudonym of the recording",
@@ -85,7 +86,6 @@ _COLUMNS = {
     "facts": "keyed hash of what the tables say",
     "partition": "group of patients, 0 to 63",
 }
-_ENDS = {"_mv": "mV", "_uv": "µV", "_s": "s", "_10s": "number in ten seconds"}
 
 
 def body(form: Form, source: Source, rows: Mapping[str, int], signal: str) -> str:
@@ -118,8 +118,8 @@ def _meaning(name: str, source: Source) -> str:
     if name == SIGNAL:
         return "see above"
     if name.startswith(QUALITY_PREFIX):
-        unit = next((unit for end, unit in _ENDS.items() if name.endswith(end)), None)
-        return "measure of quality" + (f", {unit}" if unit else "")
+        what, unit = measure_words(name.removeprefix(QUALITY_PREFIX))
+        return f"measure of quality: {what}" + (f", {unit}" if unit else "")
     label = next((label for label in source.corpus.manifest.labels if label.column == name), None)
     return _COLUMNS.get(name, "see the corpus") if label is None else _of_label(label)
 

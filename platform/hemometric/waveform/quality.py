@@ -171,7 +171,7 @@ def _size_mv(values: Float32) -> float:
 def _check_rate(signal: Float32, rate_hz: float, config: QualityConfig, found: dict[str, float]) -> None:
     """Check that hearts can beat and conduct as those leads that move say."""
     pulse = Pulse.of(bridged(signal), rate_hz)
-    found["qrs_s"], found["beat_s"], found["regularity"] = pulse.width_s, pulse.interval_s, pulse.regularity
+    found["qrs_s"], found["beat_s"], found["regularity"] = pulse.width_s, pulse.beat_s, pulse.regularity
     fast = pulse.width_s < config.min_qrs_s and FASTEST_S + 0.01 < pulse.interval_s < config.min_beat_s
     slow = pulse.width_s > config.max_qrs_s and pulse.interval_s > config.max_beat_s
     if not (fast or slow) or pulse.regularity < REGULAR:

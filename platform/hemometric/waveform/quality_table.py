@@ -32,8 +32,12 @@ class Quality:
     reversal_evidence : float
         Of the most likely swap of electrodes; NaN unless all independent leads move, and with a hum or a large
         amplitude that is flagged.
-    qrs_s, beat_s, regularity : float
-        See `Pulse`.
+    qrs_s : float
+        How long the steep part of a QRS lasts, about a third of what is called its width; see `Pulse.width_s`.
+    beat_s : float
+        Median time from one heartbeat to the next; NaN with fewer than two. See `Pulse.beat_s`.
+    regularity : float
+        1 if all beats are alike and come in time; see `Pulse.regularity`.
     """
 
     duration_s: float

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -22,10 +23,12 @@ import yaml
 from hemometric.config import decode, essence, fingerprint
 from hemometric.corpus import SPLITS, Corpus, open_corpus
 from hemometric.corpus import files as files_module
+from hemometric.ecg import INVALID_COUNT
 from hemometric.errors import DataRejectedError, IntegrityError, PrecheckError, UsageError
 from hemometric.runs import export_arrays
 from hemometric.runs.export import ExportRun, run
 from hemometric.runs.export_card import feature
+from hemometric.runs.export_readme import _OF_SIGNAL
 from hemometric.runs.export_selection import Selection
 from hemometric.waveform import Preparation, prepare
 
@@ -245,7 +248,8 @@ def test_a_readme_says_what_is_there(corpus: Corpus, make: Make, to: str, signal
     text = (out / name).read_text()
     assert "| `label.mpcwp_mmhg` | label, mmHg; absent where not known |" in text
     assert "| `acquired` | time of recording, shifted by whole days that are the patient's own |" in text
-    assert "| `quality.duration_s` | measure of quality, s |" in text
+    assert "| `quality.duration_s` | measure of quality: length, s |" in text
+    assert "| `quality.beat_s` | measure of quality: time from beat to beat, median, s |" in text
     assert "licence" in text
     assert "`signal` is int16" in text if signals == "native" else "`signal` is float32 [2][200] mV at 50 Hz" in text
     columns = json.loads((out / "_export.json").read_text())["columns"]
@@ -266,6 +270,14 @@ def test_the_python_of_a_readme_reads_the_export(corpus: Corpus, make: Make, to:
     assert len(found["signals"]) == len(found["ecgs"]) == len(wanted)
     for name, signal in zip(found["ecgs"]["recording_id"], found["signals"], strict=True):
         assert np.allclose(signal, native[name] if signals == "native" else wanted[name], atol=1e-6)
+
+
+def test_the_python_of_native_signals_knows_what_is_no_sample() -> None:
+    rows = {"signal": [[np.array([300, INVALID_COUNT], np.int16), np.array([-200, 0], np.int16)]]}
+    rows |= {"offset_counts": [np.array([100.0, 0.0])], "gain_per_mv": [np.array([200.0, 100.0])]}
+    found: dict[str, Any] = {"numpy": np, "ecgs": pd.DataFrame(rows)}
+    exec(_OF_SIGNAL["native"], found)
+    np.testing.assert_array_equal(found["signals"], [[[1.0, np.nan], [-2.0, 0.0]]])
 
 
 def test_a_readme_is_in_the_way_of_no_reader_of_parquet(corpus: Corpus, make: Make) -> None:

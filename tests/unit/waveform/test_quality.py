@@ -1,5 +1,6 @@
 """Each gate refuses what was planted for it and nothing else, on a synthetic tracing and on the bundled real ones."""
 
+import warnings
 from collections import Counter
 from dataclasses import astuple
 from importlib.resources import files
@@ -12,8 +13,12 @@ from hemometric.config import decode
 from hemometric.ecg import INDEPENDENT_LEADS, INVALID_COUNT, LEADS, Recording, Rejected
 from hemometric.errors import UsageError
 from hemometric.vendors import find, read
-from hemometric.waveform import QUALITY_COLUMNS, Assessed, QualityConfig, assess
+from hemometric.waveform import QUALITY_COLUMNS, Assessed, QualityConfig, assess, resample
 from hemometric.waveform.measures import amplitudes, padding
+
+with warnings.catch_warnings():  # it sets up its tables with a deprecated argument of pandas
+    warnings.simplefilter("ignore")
+    from wfdb.processing import xqrs_detect
 
 CONFIG = QualityConfig()
 
@@ -230,6 +235,32 @@ def test_the_measures_are_floats_in_fixed_columns(ecg, record) -> None:
     assert isinstance(slow, Assessed)
     assert np.isnan(slow.quality.spikes_per_10s)
     assert not np.isnan(slow.quality.reversal_evidence)
+
+
+@pytest.mark.parametrize("irregular", [0.0, 0.25, 0.4])
+def test_beats_that_do_not_come_in_time_are_counted_one_by_one(heart, record, irregular: float) -> None:
+    """As in atrial fibrillation, where a recording may be most like itself several beats later."""
+    intervals = 0.8 + np.random.default_rng(1).uniform(-irregular, irregular, 11)
+    onsets = np.cumsum(intervals)
+    result = assess(record(heart(onsets), leads=INDEPENDENT_LEADS), CONFIG)
+    assert isinstance(result, Assessed)
+    assert result.quality.beat_s == pytest.approx(np.median(intervals[1:]), abs=0.02)
+
+
+def test_time_from_beat_to_beat_is_that_of_another_detector(real: list[Recording]) -> None:
+    """Some of these are most like themselves four or five beats later."""
+    compared, apart = 0, []
+    for recording in real[:40]:
+        lead_two = resample(recording.signal[1], recording.rate_hz, 500.0).astype(np.float64)
+        theirs = np.asarray(xqrs_detect(lead_two, 500, verbose=False)) / 500
+        if len(theirs) < 5:  # it gives up on some low lead II
+            continue
+        result = assess(recording, CONFIG)
+        assert isinstance(result, Assessed)
+        compared += 1
+        apart.append(abs(result.quality.beat_s / np.median(np.diff(theirs)) - 1))
+    assert compared > 30
+    assert max(apart) < 0.05
 
 
 def test_thresholds_are_those_of_the_config(ecg, record) -> None:

@@ -85,8 +85,8 @@ MEASURES = {
     "spikes_per_10s": ("spikes of other devices", "per 10 s"),
     "pacing_spikes_per_10s": ("spikes of a pacemaker", "per 10 s"),
     "reversal_evidence": ("evidence of swapped electrodes", ""),
-    "qrs_s": ("width of the QRS", "s"),
-    "beat_s": ("time from beat to beat", "s"),
+    "qrs_s": ("steep part of the QRS", "s"),
+    "beat_s": ("time from beat to beat, median", "s"),
     "regularity": ("regularity of the beats", ""),
 }
 
