@@ -236,7 +236,7 @@ def test_quality_in_flags_and_figures(card: Report) -> None:
     assert [float(text) for text in (low, middle, high)] == pytest.approx(exact, abs=0.06)
     assert isinstance(bins, Spark)
     assert sum(bins.heights) == pytest.approx(100, abs=2), "all but what few patients have"
-    assert rows["width of the QRS"][1] == "0 %"
+    assert rows["steep part of the QRS"][1] == "0 %"
 
 
 def test_key_figures_facts_and_questions(card: Report, census: Census) -> None:
@@ -293,3 +293,20 @@ def test_a_corpus_without_labels_times_or_sites_has_a_card(write_corpus: Any, tm
 def test_how_splits_were_made(split: Any, told: str) -> None:
     assert told in how_split(split)
     assert "2019" not in how_split(split)
+
+
+def test_splits_by_site_and_sites_give_no_small_site_away(write_corpus: Any, tmp_path: Any) -> None:
+    sites = ["north"] * 65 + ["typo"] * 2 + ["south"] * 34
+    rows: Rows = {
+        "recording_id": [f"{place:032x}" for place in range(len(sites))],
+        "patient": [f"{place:032x}" for place in range(len(sites))],
+        "partition": [0] * len(sites),
+        "site": sites,
+        "split": ["test" if site == "south" else "train" for site in sites],
+    }
+    corpus = write_corpus(tmp_path / "corpus", rows, split=SiteSplit(validation=(), test=("south",)))
+    card = data_card(count_corpus(corpus), "Sites", SmallCells(5), Answers())
+    splits = table_of(card, "Recordings and patients by split")
+    assert (splits["train"][0], splits["test"][0]) == (67, 34)
+    assert set(table_of(card, "Sites")) == {"south", "2 held back"}, "north alone would leave 2 of train's 67"
+    assert "No patient is known to have two ECGs." in render_markdown(card)

@@ -134,6 +134,22 @@ def test_small_cells_are_hidden_with_what_would_give_them_away() -> None:
     assert (small.count(0), small.count(4), small.count(5)) == (0, "<5", 5)
 
 
+def hidden_sites(**patients: dict[str, int]) -> frozenset[str]:
+    """Of sites in splits."""
+    totals = Counter({split: sum(sites.values()) for split, sites in patients.items()})
+    return SmallCells(5).hidden_in_groups({split: Counter(sites) for split, sites in patients.items()}, totals)
+
+
+def test_a_table_beside_it_gives_no_small_cell_away() -> None:
+    # 34 of test and 101 in all are shown: with the 65 of the largest site, 2 would be left.
+    assert hidden_sites(train={"north": 65, "typo": 2}, test={"south": 34}) == {"north", "typo"}
+    assert hidden_sites(train={"north": 65}, test={"south": 34}) == frozenset()
+    # Test is not shown, and validation with it: train's sites tell nothing of either.
+    assert hidden_sites(train={"a": 50, "b": 40}, validation={"c": 22}, test={"d": 2}) == {"c", "d"}
+    # Here train is hidden beside test, whose patients a shown sum of its sites would leave over.
+    assert hidden_sites(train={"a": 20, "b": 30}, validation={"c": 100}, test={"d": 2}) == {"a", "d"}
+
+
 def test_numbers_are_written_for_people() -> None:
     assert [written(value) for value in (0, 12.345, -0.01234, 1234567, 10.0, math.nan)] == [
         "0",

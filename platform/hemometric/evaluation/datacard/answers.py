@@ -55,6 +55,9 @@ def _told(census: Census, small: SmallCells) -> tuple[tuple[str, str], ...]:
     counts = census.corpus.manifest.counts
     several = sum(num for recordings, num in census.repeats.patients.items() if recordings > 1)
     part = percent(several, census.num_patients) if small.shows(several) else "Few"
+    depend = (
+        f"Yes. {part} of the patients have two ECGs or more." if several else "No patient is known to have two ECGs."
+    )
     told = {
         "What is one row?": (
             "One resting ECG of one patient: integer counts of its leads with their scale, sampling rate and length; "
@@ -66,8 +69,7 @@ def _told(census: Census, small: SmallCells) -> tuple[tuple[str, str], ...]:
             "counted above by reason. Values that are not known are absent, never filled in."
         ),
         "Do rows depend on each other?": (
-            f"Yes. {part} of the patients have two ECGs or more. Splits, intervals "
-            "and tests must go by patient, as those of hemometric do."
+            f"{depend} Splits, intervals and tests must go by patient, as those of hemometric do."
         ),
         "Are there errors in it?": (
             "Surely. Gates refuse what cannot be an ECG, flags mark what is odd, and neither reads a diagnosis. Labels "

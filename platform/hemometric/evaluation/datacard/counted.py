@@ -35,6 +35,7 @@ def names_table(
     *,
     of: int,
     adds_up: bool = True,
+    totals: Counter[str] | None = None,
     meaning: Callable[[str], str] | None = None,
     notes: Sequence[str] = (),
 ) -> Table:
@@ -46,11 +47,16 @@ def names_table(
         Recordings that the shares are of.
     adds_up : bool
         Each recording has one name; see `SmallCells.hidden`.
+    totals : Counter, optional
+        Patients of each split, where a name lies in one split only; see `SmallCells.hidden_in_groups`.
     meaning : callable, optional
         Says what a name means, in a column of its own.
     """
     recordings, patients = tally.all_recordings, tally.all_patients
-    hidden = small.hidden(patients, adds_up=adds_up)
+    if totals is None:
+        hidden = small.hidden(patients, adds_up=adds_up)
+    else:
+        hidden = small.hidden_in_groups({split: tally.patients[split] for split in SPLITS}, totals)
     shown = sorted((cell for cell in patients if cell not in hidden), key=lambda cell: (-recordings[cell], str(cell)))
     rows: list[tuple[Shown, ...]] = []
     for cell in shown[:MAX_NAMES]:

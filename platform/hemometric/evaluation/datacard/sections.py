@@ -112,8 +112,14 @@ def how_split(split: SplitConfig) -> str:
 
 def sites(census: Census, small: SmallCells) -> Section:
     """Say where the recordings come from."""
+    counts, by_site = census.corpus.manifest.counts, isinstance(census.corpus.manifest.split, SiteSplit)
     table = names_table(
-        "Sites, as the joined table names them.", "Site", census.tallies["site"], small, of=census.num_recordings
+        "Sites, as the joined table names them.",
+        "Site",
+        census.tallies["site"],
+        small,
+        of=census.num_recordings,
+        totals=Counter({split: counts.splits[split].patients for split in SPLITS}) if by_site else None,
     )
     return Section("Sites", (table,))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -59,3 +59,21 @@ class SmallCells:
             hidden.add(cell)
             total += num
         return frozenset(hidden)
+
+    def hidden_in_groups(self, patients: Mapping[str, Counter[K]], totals: Counter[str]) -> frozenset[K]:
+        """Say which cells are not shown where each lies in one group, and the groups' totals are a table beside it.
+
+        What is hidden in a group that is shown must be enough for itself, since subtraction within it gives its sum.
+        Groups that are not shown are known as a whole only, and so are their cells.
+
+        Parameters
+        ----------
+        patients : mapping
+            From each group to the count of each of its cells.
+        totals : Counter
+            Patients of each group, hidden among themselves as `hidden` says.
+        """
+        closed = self.hidden(totals, adds_up=True)
+        together: Counter[K] = sum((cells for group, cells in patients.items() if group in closed), Counter())
+        parts = [together, *(cells for group, cells in patients.items() if group not in closed)]
+        return frozenset[K]().union(*(self.hidden(part, adds_up=True) for part in parts))
