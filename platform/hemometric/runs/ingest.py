@@ -133,8 +133,8 @@ def summary(manifest: Manifest) -> list[str]:
         nulled = ", ".join(f"{field} {count}" for field, count in sorted(counts.nulled.items()))
         lines.append(f"values out of range, now absent: {nulled}")
     for name, outcomes in sorted(counts.paired.items()):
-        lines.append(f"{name}: ECGs {_listed(outcomes)}; its table's values {_listed(counts.measurements[name])}")
-    lines += _unusable(counts.measurements)
+        lines.append(f"{name}: ECGs {listed(outcomes)}; its table's values {listed(counts.measurements[name])}")
+    lines += unusable(counts.measurements)
     splits = ", ".join(
         f"{name} {counts.splits[name].recordings} of {counts.splits[name].patients} patients" for name in SPLITS
     )
@@ -146,7 +146,7 @@ def summary(manifest: Manifest) -> list[str]:
     return lines
 
 
-def _unusable(measurements: Mapping[str, Mapping[str, int]]) -> list[str]:
+def unusable(measurements: Mapping[str, Mapping[str, int]]) -> list[str]:
     """Warn of labels none of whose values could be used, because of how their table was read."""
     lines = []
     for name, fates in sorted(measurements.items()):
@@ -160,5 +160,6 @@ def _unusable(measurements: Mapping[str, Mapping[str, int]]) -> list[str]:
     return lines
 
 
-def _listed(counts: dict[str, int]) -> str:
+def listed(counts: Mapping[str, int]) -> str:
+    """Write counts that are not 0, by name."""
     return ", ".join(f"{name} {count}" for name, count in sorted(counts.items()) if count) or "none"

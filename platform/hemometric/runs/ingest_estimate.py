@@ -8,20 +8,23 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hemometric.corpus import SPLITS, HashSplit
 from hemometric.corpus.ledger import with_keyed
+from hemometric.corpus.measured_rows import stage_measurements
+from hemometric.corpus.notes import Noted, count
 from hemometric.corpus.pseudonyms import Key, default_key_path, load_or_create_key
 from hemometric.corpus.survey import Survey, survey, units_of
 from hemometric.corpus.units import read_unit
 from hemometric.errors import UsageError
 from hemometric.progress import as_clock
-from hemometric.runs.ingest import IngestRun
+from hemometric.runs.ingest import IngestRun, listed, unusable
 from hemometric.runs.words import counted
 
 SAMPLE = 200
@@ -29,6 +32,7 @@ SAMPLE = 200
 
 _MAX_SAMPLE_S, _STEP = 60.0, 25
 _NUM_SPLITS = 3
+_RAY_S = 15.0  # from the first process of a session of its own to the first task
 _SECRET_BYTES = 32
 
 
@@ -42,6 +46,10 @@ class Sample:
         What the accepted ones take while they are staged, and compressed.
     reading_s : float
         Of one process, the start of its reader left out.
+    notes : list of pyarrow.ChunkedArray
+        Of the accepted ones; see `corpus.notes`.
+    splits : Counter
+        Accepted ones by split.
     """
 
     num: int = 0
@@ -50,6 +58,8 @@ class Sample:
     staged_bytes: int = 0
     corpus_bytes: int = 0
     reading_s: float = 0.0
+    notes: list[pa.ChunkedArray] = field(default_factory=list)
+    splits: Counter[str] = field(default_factory=Counter)
 
     def scaled(self, num_bytes: int, num: int) -> int:
         """Say how many bytes `num` recordings would take, of which the sample took so many."""
@@ -74,7 +84,17 @@ def run(config: IngestRun) -> list[str]:
             Path(folder),
             retry_quarantine=config.retry_quarantine,
         )
+        found = _with_measurements(found, Path(folder))
         return [*_found(found), *_expected(found, _sampled(found), config)]
+
+
+def _with_measurements(found: Survey, folder: Path) -> Survey:
+    """Read the tables of measurements as the ingest would, so that what is wrong with them is said now."""
+    context = found.context
+    if not context.config.measurements or not found.ledger.fresh:
+        return found
+    measured = stage_measurements(context.config.measurements, folder, context.key)
+    return replace(found, context=replace(context, measured=measured))
 
 
 def _key(path: Path | None) -> Key:
@@ -147,9 +167,20 @@ def _sampled(found: Survey) -> Sample:
             sample.refused.update(reason for _, reason, *_ in content.rejected)
             sample.staged_bytes += content.table.nbytes
             sample.corpus_bytes += _compressed(content.table) if len(content.table) else 0
+            sample.notes.append(content.table["notes"])
+            sample.splits.update(_splits(found, content.table))
         if sample.reading_s > _MAX_SAMPLE_S:
             break
     return sample
+
+
+def _splits(found: Survey, rows: pa.Table) -> list[str]:
+    """Say where staged rows would go; those of a hash are placed with their shards."""
+    split = found.context.config.split
+    if isinstance(split, HashSplit):
+        return [split.of_patient(found.context.key, patient) for patient in rows["patient"].to_pylist()]
+    places: list[str] = rows["split"].to_pylist()
+    return places
 
 
 def _compressed(table: pa.Table) -> int:
@@ -170,6 +201,7 @@ def _expected(found: Survey, sample: Sample, config: IngestRun) -> list[str]:
     limit = config.ingest.max_rejected_fraction
     if share > limit:
         lines.append(f"careful: max_rejected_fraction is {limit:g}; the ingest would end without a corpus")
+    lines += _told_of(found, sample)
     staged, corpus = (sample.scaled(of, num) for of in (sample.staged_bytes, sample.corpus_bytes))
     num_shards = max(_NUM_SPLITS, math.ceil(staged / config.ingest.shard_bytes))
     lines.append(
@@ -178,15 +210,46 @@ def _expected(found: Survey, sample: Sample, config: IngestRun) -> list[str]:
     )
     per_s = sample.num / max(sample.reading_s, 1e-9)
     workers = max(1, config.workers)
+    start_s, start = (_RAY_S, f", {_RAY_S:.0f} s of it for Ray to start,") if config.workers else (0.0, "")
     lines.append(
-        f"reading: {per_s:,.0f} ECG/s measured in one process; about {as_clock(num / (per_s * workers))} for all "
-        f"with {counted(workers, 'worker')}, and then the shards are written"
+        f"reading: {per_s:,.0f} ECG/s measured in one process; about {as_clock(start_s + num / (per_s * workers))} for "
+        f"all{start} with {counted(workers, 'worker')}, and then the shards are written"
     )
     free, needed = _free(config.out), staged + corpus
     lines.append(f"room: about {_size(needed)} needed while it runs, {_size(free)} free")
     if needed > free:
         lines.append("careful: the disk of out is too small; free some space or choose another --out")
     return lines
+
+
+def _told_of(found: Survey, sample: Sample) -> list[str]:
+    """Say what the tables and the rule of splits mean for the sample's accepted recordings."""
+    measured = found.context.measured
+    noted: Noted = count(sample.notes, measured.names if measured else ())
+    lines = []
+    if noted.nulled:
+        lines.append(f"of the sample, values out of range or unreadable: {listed(noted.nulled)}")
+    for name, outcomes in noted.paired.items():
+        fates = measured.counts[name] if measured else {}
+        lines.append(f"{name}: the sample's ECGs {listed(outcomes)}; its table's values {listed(fates)}")
+        if sample.num_accepted and not outcomes["paired"]:
+            lines.append(f"careful: no ECG of the sample has a value of {name}; see {_advice(outcomes)}")
+    lines += unusable(measured.counts) if measured else []
+    lines.append("splits of the sample: " + ", ".join(f"{name} {sample.splits[name]}" for name in SPLITS))
+    empty = [name for name in SPLITS if not sample.splits[name]]
+    if empty and sample.num_accepted and found.base is None:
+        lines.append(f"careful: no recording of the sample is in {' or '.join(empty)}; see ingest.split")
+    return lines
+
+
+def _advice(outcomes: Mapping[str, int]) -> str:
+    """Name the fields that most ECGs without a value come from."""
+    fields = {
+        "no_time": "the ECGs' own time (table.acquired)",
+        "no_partner": "the table's patient and items, and identity.rules",
+        "out_of_window": "the table's time, time_format and pair",
+    }
+    return fields[max(fields, key=lambda outcome: outcomes[outcome])]
 
 
 def _free(out: Path) -> int:

@@ -2,13 +2,16 @@
 
 import hashlib
 import re
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import hemometric.demo
-from hemometric.corpus import IngestConfig
+from hemometric.corpus import ColumnsTable, HashSplit, IngestConfig
+from hemometric.corpus.measurements import ItemLabel, LongTable, Pair
 from hemometric.errors import UsageError
 from hemometric.runs import ingest, ingest_estimate
 from hemometric.runs.ingest import IngestRun
@@ -82,6 +85,81 @@ def test_it_refuses_what_the_ingest_would(config: IngestRun, tmp_path: Path) -> 
     ):
         with pytest.raises(UsageError, match=sentence):
             ingest_estimate.run(config.model_copy(update=update))
+
+
+@pytest.fixture
+def catheter(config: IngestRun, tmp_path: Path) -> Callable[..., IngestRun]:
+    """Give three ECGs of three patients at noon, of whom two have a wedge pressure an hour later."""
+    folder = tmp_path / "records"
+    folder.mkdir()
+    ecgs, values = ["record,mrn,time"], ["mrn,time,item,vall,unit"]
+    for number, header in enumerate(sorted(BUNDLED.rglob("*.hea"))[:3]):
+        for suffix in (".hea", ".dat"):
+            (folder / header.name).with_suffix(suffix).write_bytes(header.with_suffix(suffix).read_bytes())
+        ecgs.append(f"{header.stem},P{number},2020-05-10T12:00:00")
+        values.append(f"{'P' if number else 'X'}{number},2020-05-10T13:00:00,PCWP,18,mmHg")
+    (tmp_path / "ecgs.csv").write_text("\n".join(ecgs) + "\n")
+    (tmp_path / "values.csv").write_text("\n".join(values) + "\n")
+
+    def make(*, items: tuple[str, ...] = ("PCWP",), acquired: str | None = "time", **changes: Any) -> IngestRun:
+        labels = {"mpcwp_mmhg": ItemLabel(items=items, unit="mmHg")}
+        columns = {"patient": "mrn", "time": "time", "item": "item", "value": "vall", "unit": "unit"} | changes
+        long = LongTable(path=tmp_path / "values.csv", labels=labels, pair=Pair(before_h=0, after_h=24), **columns)
+        table = ColumnsTable(path=tmp_path / "ecgs.csv", record="record", patient="mrn", acquired=acquired)
+        ingest = IngestConfig(table=table, measurements=(long,))
+        return config.model_copy(update={"sources": (folder,), "ingest": ingest})
+
+    return make
+
+
+def test_measurements_are_paired_to_the_sample(catheter: Callable[..., IngestRun]) -> None:
+    lines = ingest_estimate.run(catheter())
+    assert told(lines, "mpcwp_mmhg") == (
+        "mpcwp_mmhg: the sample's ECGs no_partner 1, paired 2; its table's values used 3"
+    )
+    assert not [line for line in lines if "mpcwp_mmhg" in line and line.startswith("careful")]
+
+
+@pytest.mark.parametrize(
+    ("changes", "advice"),
+    [
+        ({"items": ("PAWP",)}, "see the table's patient and items, and identity.rules"),
+        ({"acquired": None}, r"see the ECGs' own time \(table.acquired\)"),
+    ],
+)
+def test_no_pair_at_all_is_warned_of(catheter: Callable[..., IngestRun], changes: dict[str, Any], advice: str) -> None:
+    lines = ingest_estimate.run(catheter(**changes))
+    assert any(re.search(f"careful: no ECG of the sample has a value of mpcwp_mmhg; {advice}", line) for line in lines)
+
+
+@pytest.mark.parametrize("changes", [{"value": "valeu"}, {"unit": "bananas"}, {"time": "when"}])
+def test_what_is_wrong_with_a_table_of_measurements_is_said(
+    catheter: Callable[..., IngestRun], changes: dict[str, str]
+) -> None:
+    with pytest.raises(UsageError, match=next(iter(changes.values()))):
+        ingest_estimate.run(catheter(**changes))
+
+
+def test_times_of_a_zone_that_nobody_names_are_refused(catheter: Callable[..., IngestRun], tmp_path: Path) -> None:
+    text = (tmp_path / "values.csv").read_text()
+    (tmp_path / "values.csv").write_text(text.replace("13:00:00", "13:00:00Z"))
+    with pytest.raises(UsageError, match="time_zone"):
+        ingest_estimate.run(catheter())
+
+
+def test_an_empty_split_is_warned_of(config: IngestRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ingest_estimate, "SAMPLE", 40)
+    split = HashSplit(train=0.8, validation=0.2, test=0.0)
+    lines = ingest_estimate.run(config.model_copy(update={"ingest": IngestConfig(split=split)}))
+    assert told(lines, "splits of the sample").endswith("test 0")
+    assert "careful: no recording of the sample is in test; see ingest.split" in lines
+
+
+def test_the_start_of_ray_is_counted(config: IngestRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ingest_estimate, "SAMPLE", 2)
+    assert "Ray" not in told(ingest_estimate.run(config), "reading")
+    line = told(ingest_estimate.run(config.model_copy(update={"workers": 2})), "reading")
+    assert re.search(r"about 0:1[5-9] for all, 15 s of it for Ray to start, with 2 workers", line)
 
 
 def test_no_key_is_made(config: IngestRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
