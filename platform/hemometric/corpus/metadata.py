@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import PurePosixPath
@@ -20,6 +20,7 @@ from hemometric.vendors import VENDORS
 
 _SUFFIXES = {suffix for vendor in VENDORS for suffix in vendor.suffixes} | {".csv", ".npy", ".npz"}
 _OF_RECORDS = (".hea", ".dat", ".mat")  # by which tables name WFDB records
+_NUM_SHOWN = 3
 NULLED = "nulled"
 """Column of a metadata table: the fields whose value was not believed, per row."""
 
@@ -99,12 +100,10 @@ class MetadataTable:
         self.num_repeated = num_repeated
         self._row_of: dict[str, int] = {}
         self._row_of_end: dict[str, int] | None = None
-        doubled = 0
-        for name, row in names:
-            doubled += self._row_of.setdefault(name, row) != row
+        doubled = {row for name, row in names if self._row_of.setdefault(name, row) != row}
         if doubled:
             raise UsageError(
-                f"table {', '.join(files)}: {doubled} rows name a record again and say other things of it; "
+                f"table {', '.join(files)}: a record is named again, with other values, {_at(doubled)}; "
                 "keep one row for each record"
             )
 
@@ -132,10 +131,10 @@ class MetadataTable:
         for name, _ in found:
             if name is not None:
                 taken[name] = taken.get(name, 0) + 1
-        doubled = sum(count > 1 for count in taken.values())
+        doubled = {self._row_of.get(name, row) for name, row in found if name is not None and taken[name] > 1}
         if doubled:
             raise UsageError(
-                f"table {', '.join(self.files)}: {doubled} record names fit more than one source; "
+                f"table {', '.join(self.files)}: a record's name fits more than one source, {_at(doubled)}; "
                 "write more of the path in the table, or ingest the folders one by one"
             )
         used = {row for _, row in found}
@@ -143,8 +142,8 @@ class MetadataTable:
         contested = {row for key, (name, mine) in pairs if name is not None for row in self._rivals(key, mine)} - used
         if contested:
             raise UsageError(
-                f"table {', '.join(self.files)}: {len(contested)} rows name a record that has another row, by another "
-                "spelling or a shorter path; keep one row for each record"
+                f"table {', '.join(self.files)}: a record that has a row is named again, by another spelling or a "
+                f"shorter path, {_at(contested)}; keep one row for each record"
             )
         return np.array([row for _, row in found], dtype=np.int64)
 
@@ -195,6 +194,14 @@ class MetadataTable:
                         ends[end] = -1
             self._row_of_end = ends
         return self._row_of_end
+
+
+def _at(rows: Collection[int]) -> str:
+    """Say where rows of the file stand, which names nobody; 1 is the first below the header."""
+    if len(rows) == 1:
+        return f"in row {next(iter(rows)) + 1} below the header"
+    first = ", ".join(str(row + 1) for row in sorted(rows)[:_NUM_SHOWN])
+    return f"in {len(rows)} rows ({first}{', …' if len(rows) > _NUM_SHOWN else ''}) below the header"
 
 
 def metadata_of(row: dict[str, Any]) -> Metadata:

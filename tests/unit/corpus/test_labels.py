@@ -109,7 +109,7 @@ def test_a_row_said_twice_is_one_row_and_counted(tmp_path: Path) -> None:
     assert table.num_repeated == 2
     assert table.positions(["x/a", "x/b"]).tolist() == [0, 1]
     (tmp_path / "t.csv").write_text("record,mrn\na,1\na,2\na,1\na,3\n")
-    with pytest.raises(UsageError, match="2 rows name a record again and say other things"):
+    with pytest.raises(UsageError, match=r"named again, with other values, in 2 rows \(2, 4\) below"):
         ColumnsTable(path=tmp_path / "t.csv", record="record", patient="mrn").build([])
 
 

@@ -231,7 +231,7 @@ def test_extensions_of_versions_are_no_extensions(tmp_path: Path) -> None:
         ("recrd,mrn\na,1\n", "no column 'record'; did you mean 'recrd'"),
         ("", "no column 'record'; it has none"),
         ("record,mrn,mrn\na,1,2\n", "'mrn' stands twice"),
-        ("record,mrn\na,1\na,2\n", "1 rows name a record again and say other things of it"),
+        ("record,mrn\na,1\na,2\n", "a record is named again, with other values, in row 2 below the header"),
         ("record,mrn\n,1\n", "names no record"),
         ("record,mrn\na,1,2,3\n", "cannot be read as CSV"),
         (b"record,mrn\n\xff\xfe,1\n", "UTF-8|CSV"),
@@ -267,8 +267,15 @@ def test_one_name_for_two_sources_is_ambiguous(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("record,mrn\n001,5\n")
     table = ColumnsTable(path=tmp_path / "t.csv", record="record", patient="mrn").build([])
     assert table.positions(["a/001"]).tolist() == [0]
-    with pytest.raises(UsageError, match="1 record names fit more than one source"):
+    with pytest.raises(UsageError, match="fits more than one source, in row 1 below the header"):
         table.positions(["a/001", "b/001"])
+
+
+def test_rows_that_name_records_again_are_counted_and_the_first_are_said(tmp_path: Path) -> None:
+    lines = [f"r{number % 7},{number}" for number in range(14)]
+    (tmp_path / "t.csv").write_text("\n".join(["record,mrn", *lines]) + "\n")
+    with pytest.raises(UsageError, match=r"in 7 rows \(8, 9, 10, …\) below the header; keep one row"):
+        ColumnsTable(path=tmp_path / "t.csv", record="record", patient="mrn").build([])
 
 
 def test_the_empty_table_knows_nothing() -> None:
@@ -302,7 +309,7 @@ def test_two_rows_that_mean_one_record_are_refused(tmp_path: Path, other: str, t
     rows = ["r0,p0", other][:: -1 if turned else 1]
     (tmp_path / "t.csv").write_text("\n".join(["record,mrn", *rows, "r1,p1"]) + "\n")
     table = ColumnsTable(path=tmp_path / "t.csv", record="record", patient="mrn").build([])
-    with pytest.raises(UsageError, match="1 rows name a record that has another row"):
+    with pytest.raises(UsageError, match=r"named again, by another spelling or a shorter path, in row [12] below"):
         table.positions(["src/r0", "src/r1"])
     if other.startswith("src"):  # a shorter path may be that of a record elsewhere
         assert (table.positions(["src/r0", "top/r0", "src/r1"]) >= 0).all()
