@@ -25,11 +25,14 @@ NOBODY = (
 )
 """How files and tables write that there is no id, in small letters; all of these would else be one patient."""
 
+_SIGNS_AROUND = re.compile(r"^[\W_]+|[\W_]+$")
+
 
 class IdRules(Config):
     """How an id is spelt, before it becomes a pseudonym; the same for files, tables, catheters and the link file.
 
-    Spaces around an id and the way its letters are encoded never matter.
+    Spaces around an id, characters that nobody sees (of no width, soft hyphens, marks of direction or byte order) and
+    the way its letters are encoded never matter.
 
     Attributes
     ----------
@@ -37,18 +40,19 @@ class IdRules(Config):
         A set of characters that mean nothing, such as ``"- ."``; each is removed wherever it stands, so that ``"PT-"``
         removes any P, T and dash, not the word. With ``case: fold`` their case does not matter either.
     case : "keep" or "fold"
-        Whether ``ab1`` and ``AB1`` are two people or one.
+        Whether ``ab1`` and ``AB1`` are two people or one. A site is never folded: see `named_sites.check_site_names`.
     leading_zeros : "keep" or "strip"
         Whether ``00123`` and ``123`` are two people or one.
     pattern : str or None
         What the whole id must look like after that, as a regular expression; others are refused (``bad_patient_id``).
     with_site : bool
         Whether equal numbers of different sites are different people. An id is then ``site/id``: so it stands in
-        the link file and in tables of measurements, and the rules are for what follows the site.
+        the link file and in tables of measurements, and the rules are for what follows the site. A recording with an
+        id and no site is refused (``bad_patient_id``): nobody can tell whose it is.
     nobody : tuple of str
-        Ids that only say that there is none, such as ``unknown``, in any capitals; what the rules leave nothing of is
-        none either. A recording with one has no patient (``missing_patient``), and a row of a table or link file
-        says nothing of anyone.
+        Ids that only say that there is none, such as ``unknown``, in any capitals, between any signs (``<unknown>``),
+        before the rules or after them; what has no letter and no digit is none either. A recording with one has no
+        patient (``missing_patient``), and a row of a table or link file says nothing of anyone.
     """
 
     remove: str = ""
@@ -69,7 +73,7 @@ class IdRules(Config):
 
     def normal(self, patient_id: str | None) -> str:
         """Give the one spelling of an id; empty where there is none."""
-        text = unicodedata.normalize("NFKC", patient_id or "").strip()
+        text = _visible(patient_id)
         if not self.with_site:
             return self._spelt(text)
         site, _, own = text.partition("/")
@@ -78,8 +82,14 @@ class IdRules(Config):
 
     def is_nobody(self, own_id: str | None) -> bool:
         """Whether an id, without its site, says that there is none."""
-        text = unicodedata.normalize("NFKC", own_id or "").strip()
-        return text in ABSENT or text.casefold() in _folded(self.nobody) or not self._spelt(text)
+        text = _visible(own_id)
+        spelt = self._spelt(text)
+        bare = _bare(spelt)
+        return (
+            text in ABSENT
+            or not bare
+            or not _words(self).isdisjoint(map(str.casefold, (text, _bare(text), spelt, bare)))
+        )
 
     def names_nobody(self, patient_id: str | None) -> bool:
         """Whether an id as a link file or a table of measurements has it says that there is none."""
@@ -99,9 +109,23 @@ class IdRules(Config):
         return (text.lstrip("0") or "0") if self.leading_zeros == "strip" and text else text
 
 
+def _visible(text: str | None) -> str:
+    """Give text in one encoding, without what nobody sees and without spaces around it."""
+    text = text or ""
+    if not text.isprintable():  # nearly all ids are
+        text = "".join(one for one in text if one.isspace() or unicodedata.category(one) not in ("Cf", "Cc"))
+    return unicodedata.normalize("NFKC", text).strip()
+
+
+def _bare(text: str) -> str:
+    return _SIGNS_AROUND.sub("", text)
+
+
 @cache
-def _folded(words: tuple[str, ...]) -> frozenset[str]:
-    return frozenset(unicodedata.normalize("NFKC", word).strip().casefold() for word in words)
+def _words(rules: IdRules) -> frozenset[str]:
+    """Give all spellings of nobody, as written and as the rules leave them."""
+    words = [_visible(word) for word in rules.nobody]
+    return frozenset(word.casefold() for word in (*words, *map(rules._spelt, words)) if word)  # noqa: SLF001 - its own
 
 
 class Identity(Config):

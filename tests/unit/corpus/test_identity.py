@@ -16,6 +16,8 @@ from hemometric.errors import DataRejectedError, UsageError
     ("rules", "spellings"),
     [
         (IdRules(), ["123", " 123 ", "123\u00a0", "\uff11\uff12\uff13"]),
+        (IdRules(), ["p1", "p1\u200b", "p\u00ad1", "\ufeffp1", "\u200ep1 \u200b"]),
+        (IdRules(with_site=True), ["north/7", "no\u00adrth/7", "north \u200b/ 7\u200b"]),
         (IdRules(leading_zeros="strip"), ["00123", "123 ", "0123"]),
         (IdRules(remove="-. ", case="fold"), ["AB-12.3", "ab123", "a b 12 3"]),
         (IdRules(remove="PT-", case="fold"), ["PT-123", "pt-123", "Pt123", "1-2-3", "t123P"]),
@@ -46,6 +48,19 @@ def test_an_id_that_says_that_there_is_none_is_nobody_s(text: str) -> None:
     assert IdRules(with_site=True).is_nobody(text)
     assert IdRules(with_site=True).names_nobody(f"north/{text}")
     assert not IdRules().is_nobody(f"{text}7")
+
+
+@pytest.mark.parametrize(
+    ("rules", "texts"),
+    [
+        (IdRules(), ["unknown\u200b", "unknown?", "<none>", "\u2013", "-- --", "\u200b", "NaN\ufeff"]),
+        (IdRules(remove="- ."), ["n-a", "n/a-", "u n k", "un-known", "anon.", "no-id", "no.ne", "N-O-N-E"]),
+        (IdRules(leading_zeros="strip", nobody=("0000",)), ["0", "000", "0000000"]),
+    ],
+)
+def test_nobody_is_looked_for_before_the_rules_and_after_them(rules: IdRules, texts: list[str]) -> None:
+    assert [text for text in texts if not rules.is_nobody(text)] == []
+    assert not any(rules.is_nobody(text) for text in ("7", "p.1", "no-1", "9999", "unknown 7"))
 
 
 def test_who_is_nobody_can_be_said() -> None:
