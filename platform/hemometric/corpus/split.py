@@ -82,6 +82,8 @@ class SiteSplit(Config):
     ----------
     train : tuple of str or None
         None takes every site that the other two do not name.
+    validation, test : tuple of str
+        Without a site for validation nothing is there to stop a training early or to choose between models.
     not_yet : tuple of str
         Named sites whose recordings come later; any other one that no ECG has is taken for a typo (see `absent`), which
         would send a test hospital into training. It decides nothing else.
@@ -89,7 +91,7 @@ class SiteSplit(Config):
 
     kind: Literal["sites"] = "sites"
     train: tuple[str, ...] | None = None
-    validation: tuple[str, ...]
+    validation: tuple[str, ...] = ()
     test: tuple[str, ...]
     not_yet: Annotated[tuple[str, ...], PLACEMENT] = ()
 

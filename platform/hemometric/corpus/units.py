@@ -153,13 +153,15 @@ def _row(
     if patient_id and key.rules.with_site:
         patient_id = f"{metadata['site'] or ''}/{patient_id}"
     if patient_id and not key.rules.fits(key.rules.normal(patient_id)):
-        return Rejected(source.key, "bad_patient_id", "the patient's id is not as identity.rules.pattern says")
+        spelt = ", with the other rules applied and in small letters," if key.rules.case == "fold" else ""
+        return Rejected(source.key, "bad_patient_id", f"the patient's id{spelt} is not as identity.rules.pattern says")
     if patient_id:
         patient = key.patient(patient_id)
     elif config.patients == "recording_is_patient":
         patient = key.patient_of(source.key)
     else:
-        return Rejected(source.key, "missing_patient", "neither the table nor the file names the patient")
+        remedy = "ingest.patients: recording_is_patient would take it for a patient of its own"
+        return Rejected(source.key, "missing_patient", f"neither the table nor the file names the patient; {remedy}")
     acquired = metadata.get("acquired") or recording.acquired
     if acquired is not None and not _YEARS[0] <= acquired.year <= _YEARS[1]:
         acquired = None  # a clock that was never set; and calendars end

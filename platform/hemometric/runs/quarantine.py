@@ -61,8 +61,9 @@ def _refused(path: Path, reason: str | None) -> list[tuple[str, str, str]]:
 
 def _of_corpus(path: Path) -> Iterator[tuple[str, str, str]]:
     table = open_corpus(path).quarantine()
-    columns = (table[name].to_pylist() for name in ("recording_id", "reason", "detail"))
-    return zip(*columns, strict=True)
+    columns = (table[name].to_pylist() for name in ("recording_id", "reason", "detail", "same_as"))
+    for key, reason, detail, same_as in zip(*columns, strict=True):
+        yield key, reason, detail if same_as is None else f"{detail}: {same_as}"
 
 
 def _of_staging(staging: Path) -> Iterator[tuple[str, str, str]]:

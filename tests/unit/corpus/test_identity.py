@@ -119,6 +119,20 @@ def test_rules_in_an_ingest(archive: Path, tmp_path: Path, ingest, key: Key) -> 
         ingest(strict, [archive], tmp_path / "strict", key)
 
 
+@pytest.mark.parametrize(("case", "words"), [("fold", " and in small letters,"), ("keep", "patient's id is not")])
+def test_a_pattern_that_letters_cannot_fit_is_explained(
+    archive: Path, tmp_path: Path, ingest, key: Key, case: str, words: str
+) -> None:
+    """A pattern is matched after the other rules: with `case: fold` one in capitals refuses every letter."""
+    rules = IdRules(case=case, pattern=r"X-\d+|m\?|\d+|[A-Z]+")  # type: ignore[arg-type]
+    config = config_for(archive, Identity(rules=rules), max_rejected_fraction=0.9)
+    ingest(config, [archive], tmp_path / "out", key)
+    rows = open_corpus(tmp_path / "out").quarantine().to_pylist()
+    details = [row["detail"] for row in rows if row["reason"] == "bad_patient_id"]
+    assert details
+    assert all(words in detail for detail in details)
+
+
 def test_those_without_an_id_are_no_patient_together(
     archive: Path, tmp_path: Path, write_record, ingest, key: Key
 ) -> None:

@@ -183,8 +183,11 @@ def test_rejections_are_counted_and_quarantined(archive: Path, tmp_path: Path, i
     assert sum(manifest.counts.rejected.values()) == 2
     assert manifest.counts.rejected["missing_patient"] == 1
     assert manifest.counts.unmatched == 0, "that one is refused, since nobody else says whose it is"
-    rows = {row["recording_id"]: row["reason"] for row in open_corpus(tmp_path / "out").quarantine().to_pylist()}
+    refused = open_corpus(tmp_path / "out").quarantine().to_pylist()
+    rows = {row["recording_id"]: row["reason"] for row in refused}
     assert rows[key.recording_id("archive/1/MRN-CANARY-001")] == "missing_patient"
+    (told,) = [row["detail"] for row in refused if row["reason"] == "missing_patient"]
+    assert "ingest.patients: recording_is_patient" in told
     assert key.recording_id("archive/0/MRN-CANARY-000") in rows
     verify(tmp_path / "out", key)
 

@@ -51,6 +51,7 @@ def test_site_split_takes_the_sites_that_it_names_and_the_others_where_it_may() 
     assert [named.of_recording(None, site, None) for site in sites] == ["train", "validation", "test", None, None]
     assert [others.of_recording(None, site, None) for site in sites] == ["train", "validation", "test", "train", None]
     assert "no split names" in named.why_none(None, "d", None)
+    assert SiteSplit(test=("c",)).of_recording(None, "b", None) == "train", "no site need validate"
     with pytest.raises(ValidationError, match="site b stands in two places"):
         SiteSplit(validation=("b",), test=("b",))
 

@@ -88,6 +88,26 @@ def test_what_was_refused_is_read_again_on_request(run: Any) -> None:
     assert key in keys_of(list_quarantine(run.out, keys=True)), "it is as short as before"
 
 
+def test_a_duplicate_names_the_recording_that_is_kept(run: Any) -> None:
+    whole = next(path for path in sorted(run.sources[0].rglob("*.hea")) if not path.with_suffix(".whole").exists())
+    copied = whole.with_name("again.hea")
+    copied.write_text(whole.read_text().replace(whole.stem, copied.stem))
+    shutil.copy(whole.with_suffix(".dat"), copied.with_suffix(".dat"))
+    labels = run.sources[0] / "labels.csv"
+    header, *rows = labels.read_text().splitlines()
+    (row,) = [row for row in rows if whole.stem in row]
+    labels.write_text("\n".join([header, *rows, row.replace(whole.stem, copied.stem)]) + "\n")
+    ingest.run(run)
+    (line,) = [line for line in list_quarantine(run.out, keys=True) if "  duplicate: " in line]
+    kept = line.rpartition("which is kept: ")[2]
+    names = load_or_create_key(run.key)
+    pair = {
+        names.recording_id(f"archive/{path.relative_to(run.sources[0]).with_suffix('')}") for path in (whole, copied)
+    }
+    assert {line.split()[0], kept} == pair
+    assert kept in open_corpus(run.out).table(columns=["recording_id"])["recording_id"].to_pylist()
+
+
 def test_keys_of_an_ingest_that_was_killed_or_refused_resolve(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def killed(*_: Any) -> None:
         raise KeyboardInterrupt
