@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 
 from hemometric import __version__
 from hemometric.corpus.commit import added_within, split_counts, write_table
+from hemometric.corpus.former_splits import with_split
 from hemometric.corpus.manifest import (
     LINKS,
     QUARANTINE,
@@ -227,7 +228,8 @@ def _check_content(rows: pa.Table, again: npt.NDArray[np.int64]) -> None:
 def _placed(rows: pa.Table, same: npt.NDArray[np.int64], corpora: Sequence[Corpus], key: Key) -> Placement:
     """Decide as for rows of one corpus, none of which is new."""
     is_old = pa.array(np.ones(len(rows), dtype=bool))
-    known = rows.append_column("is_old", is_old).select(PLACED_COLUMNS.names).cast(PLACED_COLUMNS)
+    known = rows.append_column("is_old", is_old).append_column("was_in", pa.nulls(len(rows), pa.string()))
+    known = known.select(PLACED_COLUMNS.names).cast(PLACED_COLUMNS)
     links = pa.concat_tables([LINKS_SCHEMA.empty_table(), *(corpus.links().cast(LINKS_SCHEMA) for corpus in corpora)])
     return place(known.combine_chunks(), same, links, corpora[0].manifest.split, key)
 
@@ -243,7 +245,8 @@ def _one_of_each(recording: npt.NDArray[np.int32], is_left_out: npt.NDArray[np.b
 
 def _rejected(corpora: Sequence[Corpus], kept: pa.Table, left_out: pa.Table) -> pa.Table:
     """Join the quarantines: a recording stands there once, and not at all where a corpus has it."""
-    details = pa.array([_DETAILS[reason] for reason in left_out["reason"].to_pylist()], pa.string())
+    pairs = zip(left_out["reason"].to_pylist(), left_out["split"].to_pylist(), strict=True)
+    details = pa.array([with_split(_DETAILS[reason], split) for reason, split in pairs], pa.string())
     left_out = left_out.append_column("detail", details).append_column("same_as", pa.nulls(len(left_out), pa.string()))
     tables = [left_out.select(QUARANTINE_SCHEMA.names)]
     tables += [corpus.quarantine() for corpus in corpora]

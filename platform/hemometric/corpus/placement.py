@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from hemometric.corpus.former_splits import UNSAID
 from hemometric.corpus.pseudonyms import Key
 from hemometric.corpus.split import SPLITS, FoldSplit, HashSplit, SplitConfig, partition_of
 from hemometric.errors import IntegrityError
@@ -29,6 +30,7 @@ PLACED_COLUMNS = pa.schema(
         pa.field("recording_id", pa.string()),
         pa.field("patient", pa.string()),
         pa.field("split", pa.string()),
+        pa.field("was_in", pa.string()),
         pa.field("is_old", pa.bool_()),
         pa.field("num_leads", pa.int32()),
         pa.field("rate_hz", pa.float64()),
@@ -38,7 +40,8 @@ PLACED_COLUMNS = pa.schema(
 """What `place` needs of each recording.
 
 Of one that is in the corpus already (`is_old`), patient and split are those that it has. Of a new one, patient is its
-own pseudonym, and split what it asks for: null where the patient decides.
+own pseudonym, and split what it asks for: null where the patient decides. A new one that was in the corpus before, and
+left it, may lie in the split that it `was_in` only; in none where that names no split.
 """
 
 
@@ -56,6 +59,8 @@ class Placement:
         Why it is left out: `DUPLICATE` or `ACROSS`; null where it is kept.
     same_as : string
         Of a duplicate, the recording that is kept.
+    was_in : string
+        The split outside which it may not lie: where it, or another recording of the same ECG, is or was.
     links : pyarrow.Table
         ``patient`` and ``known_as``, of each pseudonym that goes under another name; sorted.
     """
@@ -65,6 +70,7 @@ class Placement:
     partition: pa.Array
     reason: pa.Array
     same_as: pa.Array
+    was_in: pa.Array
     links: pa.Table
 
 
@@ -107,19 +113,21 @@ def place(rows: pa.Table, duplicates: Int64, links: pa.Table, split: SplitConfig
 
     new_name = name[component]
     patient = np.where(is_old, patient_of, new_name)
-    wanted = np.where(asked >= 0, asked, target[component])
-    across = wanted != target[component]
+    home = _homes(rows, duplicates, asked)
+    across = np.any([(wanted >= 0) & (wanted != target[component]) for wanted in (asked, home)], axis=0)
     kept = _kept_instead(rows, duplicates, across)
     reason = np.where(kept >= 0, DUPLICATE, np.where(across, ACROSS, ""))
     used, inverse = np.unique(patient, return_inverse=True)
     partition = np.array([partition_of(key, names[one]) for one in used], np.int16)[inverse]
     array = np.array(names, dtype=object)
+    places = np.array([*SPLITS, UNSAID, None], dtype=object)
     return Placement(
         patient=pa.array(array[patient], pa.string()),
-        split=pa.array(np.array(SPLITS, dtype=object)[target[component]], pa.string()),
+        split=pa.array(places[target[component]], pa.string()),
         partition=pa.array(partition),
         reason=pa.array(reason, pa.string(), mask=reason == ""),
         same_as=rows["recording_id"].combine_chunks().take(pa.array(kept, mask=kept < 0)),
+        was_in=pa.array(places[home], pa.string()),
         links=_links(names, name[component_of]),
     )
 
@@ -187,6 +195,34 @@ def _known(
     return old_split, np.where(old_name < len(names), old_name, -1)
 
 
+def _homes(rows: pa.Table, duplicates: Int64, asked: Int64) -> Int64:
+    """Give the split outside which a row may not lie: a place in `SPLITS`, one behind them for none, -1 for any.
+
+    A new recording of an ECG that is or was in a split is held to it, whatever its name.
+    """
+    is_old = rows["is_old"].to_numpy()
+    nowhere = len(SPLITS)
+    was_in = _numbers(rows["was_in"])
+    was_in[pc.is_valid(rows["was_in"]).to_numpy() & (was_in < 0)] = nowhere
+    home = np.where(is_old, asked, was_in)
+    if len(duplicates):
+        involved, group = _groups(duplicates)
+        mine = home[involved]
+        low, high = np.full(len(involved), nowhere), np.full(len(involved), -1)
+        np.minimum.at(low, group, np.where(mine >= 0, mine, nowhere))
+        np.maximum.at(high, group, mine)
+        agreed = np.where((high >= 0) & (low != high), nowhere, high)
+        home[involved] = np.where(is_old[involved], mine, agreed[group])
+    return home
+
+
+def _groups(duplicates: Int64) -> tuple[Int64, Int64]:
+    """Give the rows that are the same as another one, and the number of each one's group."""
+    involved, local = np.unique(duplicates, return_inverse=True)
+    group = connected_components(_graph(local.reshape(-1, 2), len(involved)), directed=False)[1]
+    return involved, group.astype(np.int64)
+
+
 def _first_name(component_of: Int64, names: Sequence[str]) -> Int64:
     first = np.full(len(names), len(names), np.int64)
     np.minimum.at(first, component_of, np.arange(len(names)))
@@ -196,7 +232,7 @@ def _first_name(component_of: Int64, names: Sequence[str]) -> Int64:
 def _kept_instead(rows: pa.Table, duplicates: Int64, across: npt.NDArray[np.bool_]) -> Int64:
     """Of recordings that are the same, keep one that is there already, else the one that holds most.
 
-    One that is left out for its split must not take the place of one that is kept.
+    One that is left out for its split takes nobody's place.
 
     Returns
     -------
@@ -206,8 +242,7 @@ def _kept_instead(rows: pa.Table, duplicates: Int64, across: npt.NDArray[np.bool
     instead = np.full(len(rows), -1, np.int64)
     if not len(duplicates):
         return instead
-    involved, local = np.unique(duplicates, return_inverse=True)
-    _, group = connected_components(_graph(local.reshape(-1, 2), len(involved)), directed=False)
+    involved, group = _groups(duplicates)
     some = rows.take(pa.array(involved))
     is_old = some["is_old"].to_numpy()
     best_first = np.lexsort(
@@ -222,7 +257,7 @@ def _kept_instead(rows: pa.Table, duplicates: Int64, across: npt.NDArray[np.bool
     )
     _, first = np.unique(group[best_first], return_index=True)
     kept = best_first[first][group]
-    goes = (kept != np.arange(len(involved))) & ~is_old
+    goes = (kept != np.arange(len(involved))) & ~is_old & ~across[involved][kept]
     instead[involved[goes]] = involved[kept[goes]]
     return instead
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hemometric.corpus.former_splits import FormerSplits, with_split
 from hemometric.corpus.ingest import IngestPlan
 from hemometric.corpus.ledger import links_of, with_keyed, with_published
 from hemometric.corpus.manifest import ShardEntry
@@ -25,12 +26,13 @@ from hemometric.corpus.units import open_staged, read_note
 from hemometric.errors import DataRejectedError
 
 _NAMED = pa.schema([(name, pa.string()) for name in ("recording_id", "content", "facts")])
-_OUT_OF_REACH = ("missing_file", "unreadable")
-"""Reasons of the moment, as of a drive that is not there: what the corpus holds of such a source stays."""
+_OUT_OF_REACH = ("missing_file", "unreadable", "timed_out", "crashed")
+"""Reasons that may be of the moment, as of a drive that is not there, or of a machine that has no memory left just
+then: what the corpus holds of such a source stays."""
 
 _DETAILS = {
     DUPLICATE: "the same ECG as another recording, which is kept",
-    ACROSS: "its patient is linked to one of a stricter split",
+    ACROSS: "its patient is in another split, or linked to one who is",
 }
 
 
@@ -93,8 +95,12 @@ def plan_shards(plan: IngestPlan) -> Planned:
     staged = staged_rows(staging, plan.unit_names)
     check_rows(staged)
     old, gone, is_same = _old_rows(plan, replaced)
+    named = _contents(plan)
+    former = FormerSplits(gone, _quarantine(plan))
+    pairs = zip(*(named[name].to_pylist() for name in ("recording_id", "content")), strict=True)
+    asking = staged.append_column("was_in", pa.array([former.of(*pair) for pair in pairs], pa.string()))
     # Those that are replaced come last: where they were decides where their patients stay.
-    wanted = [table.select(PLACED_COLUMNS.names).cast(PLACED_COLUMNS) for table in (old, staged, gone)]
+    wanted = [table.select(PLACED_COLUMNS.names).cast(PLACED_COLUMNS) for table in (old, asking, gone)]
     rows = pa.concat_tables(wanted).combine_chunks()
     duplicates = np.empty((0, 2), np.int64)
     if plan.context.config.find_duplicates:
@@ -113,7 +119,7 @@ def plan_shards(plan: IngestPlan) -> Planned:
         new = new.append_column(name, where[name][mine])
     kept = new.filter(is_kept[mine])
     numbers = _next_numbers(plan.base)
-    left_out = _left_out(pa.concat_tables([old.select(_NAMED.names), _contents(plan)]), placed)
+    left_out = _left_out(pa.concat_tables([old.select(_NAMED.names), named]), placed)
     dropped = frozenset(left_out["recording_id"].to_pylist()) & frozenset(old["recording_id"].to_pylist())
     leaving = pa.array(sorted(dropped | replaced), pa.string())
     published = frozenset(plan.names.published(leaving).to_pylist())
@@ -125,7 +131,7 @@ def plan_shards(plan: IngestPlan) -> Planned:
         rewrites=rewrites,
         untouched=untouched,
         rows=where.filter(is_kept),
-        rejected=with_published(_rejected(plan, refused, left_out), plan.names),
+        rejected=with_published(_rejected(plan, refused, left_out, former), plan.names),
         links=with_published(placed.links, plan.names),
         left_out=frozenset(left_out["recording_id"].to_pylist()),
         num_kept_back=len(kept_back),
@@ -173,6 +179,7 @@ def _old_rows(plan: IngestPlan, replaced: frozenset[str]) -> tuple[pa.Table, pa.
     table = with_keyed(plan.base.table(columns=columns), plan.names)
     table = table.append_column("num_leads", pc.list_value_length(table["leads"])).drop_columns(["leads"])
     table = table.append_column("is_old", pa.array(np.ones(len(table), dtype=bool)))
+    table = table.append_column("was_in", pa.nulls(len(table), pa.string()))
     is_same = pc.invert(pc.is_in(table["recording_id"], pa.array(sorted(replaced), pa.string())))
     table = table.select(empty.schema.names).cast(empty.schema)
     return table.filter(is_same), table.filter(pc.invert(is_same)), is_same.to_numpy().astype(bool)
@@ -186,22 +193,33 @@ def _contents(plan: IngestPlan) -> pa.Table:
 
 def _left_out(contents: pa.Table, placed: Placement) -> pa.Table:
     """Give the rows of the quarantine for those that were placed nowhere."""
-    columns = {"reason": placed.reason, "same_as": placed.same_as}
+    columns = {"reason": placed.reason, "same_as": placed.same_as, "was_in": placed.was_in}
     for name, column in columns.items():
         contents = contents.append_column(name, column.slice(0, len(contents)))
     contents = contents.filter(pc.is_valid(contents["reason"]))
-    details = [_DETAILS[one] for one in contents["reason"].to_pylist()]
+    pairs = zip(contents["reason"].to_pylist(), contents["was_in"].to_pylist(), strict=True)
+    details = [with_split(_DETAILS[reason], was_in) for reason, was_in in pairs]
     return contents.append_column("detail", pa.array(details, pa.string())).select(QUARANTINE_SCHEMA.names)
 
 
-def _rejected(plan: IngestPlan, refused: Sequence[tuple[str, ...]], left_out: pa.Table) -> pa.Table:
-    columns = list(zip(*((*item, None) for item in refused), strict=True)) or [()] * len(QUARANTINE_SCHEMA)
+def _quarantine(plan: IngestPlan) -> pa.Table:
+    """Read what the corpus has refused, under keyed names."""
+    return QUARANTINE_SCHEMA.empty_table() if plan.base is None else with_keyed(plan.base.quarantine(), plan.names)
+
+
+def _rejected(
+    plan: IngestPlan, refused: Sequence[tuple[str, ...]], left_out: pa.Table, former: FormerSplits
+) -> pa.Table:
+    told = [
+        (name, reason, with_split(detail, former.of(name, content)), content, facts, None)
+        for name, reason, detail, content, facts in refused
+    ]
+    columns = list(zip(*told, strict=True)) or [()] * len(QUARANTINE_SCHEMA)
     tables = [pa.table([pa.array(column, pa.string()) for column in columns], schema=QUARANTINE_SCHEMA)]
     tables.append(left_out.cast(QUARANTINE_SCHEMA))
-    if plan.base is not None:
-        before = with_keyed(plan.base.quarantine(), plan.names)
-        released = pa.array(sorted(plan.ledger.released), pa.string())
-        tables.append(before.filter(pc.invert(pc.is_in(before["recording_id"], released))))
+    before = _quarantine(plan)
+    released = pa.array(sorted(plan.ledger.released), pa.string())
+    tables.append(before.filter(pc.invert(pc.is_in(before["recording_id"], released))))
     return pa.concat_tables(tables).sort_by([(name, "ascending") for name in QUARANTINE_SCHEMA.names])
 
 

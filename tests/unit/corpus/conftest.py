@@ -37,12 +37,18 @@ WriteRecord = Callable[..., Path]
 
 
 def plain_ingest(
-    config: IngestConfig, roots: Sequence[Path], out: Path, key: Key, *, backwards: bool = False
+    config: IngestConfig,
+    roots: Sequence[Path],
+    out: Path,
+    key: Key,
+    *,
+    backwards: bool = False,
+    retry_quarantine: bool = False,
 ) -> Manifest:
     """The loop of `hemometric.corpus.ingest`; `backwards` takes units and shards in another order, as workers may."""
     step = -1 if backwards else 1
     with ingest_lock(out):
-        plan = prepare_ingest(config, roots, out, key)
+        plan = prepare_ingest(config, roots, out, key, retry_quarantine=retry_quarantine)
         if plan.finished is not None:
             return plan.finished
         for unit in plan.units[::step]:

@@ -16,9 +16,11 @@ KEY = Key(b"k" * 32)
 SITES = SiteSplit(validation=("v",), test=("t",))
 
 
-def row(name: str, patient: str, split: str | None = None, *, old: bool = False, leads: int = 12) -> dict:
+def row(
+    name: str, patient: str, split: str | None = None, *, old: bool = False, leads: int = 12, was_in: str | None = None
+) -> dict:
     return {
-        "recording_id": name, "patient": patient, "split": split, "is_old": old, "num_leads": leads,
+        "recording_id": name, "patient": patient, "split": split, "was_in": was_in, "is_old": old, "num_leads": leads,
         "rate_hz": 500.0, "num_samples": 5000,
     }  # fmt: skip
 
@@ -85,6 +87,28 @@ def test_a_link_found_later_moves_nobody() -> None:
     assert found.links.to_pylist() == [{"patient": "a", "known_as": "b"}]
 
 
+@pytest.mark.parametrize("was_in", ["train", "validation", "the corpus"])
+def test_what_was_in_another_split_does_not_come_back(was_in: str) -> None:
+    old = [row("r1", "b", "test", old=True)]
+    found = placed([*old, row("r2", "b", was_in=was_in), row("r3", "b", was_in="test")], split=HashSplit())
+    assert found.reason.to_pylist() == [None, ACROSS, None]
+    assert found.was_in.to_pylist() == ["test", was_in, "test"]
+
+
+def test_a_new_copy_of_what_leaves_for_its_split_leaves_too() -> None:
+    old = [row("r1", "a", "train", old=True), row("r2", "b", "test", old=True)]
+    new = [row("r3", "a"), row("r4", "c", leads=13), row("r5", "a")]
+    found = placed([*old, *new], [(0, 2), (0, 3)], links=[("a", "b")], split=HashSplit())
+    assert found.reason.to_pylist() == [ACROSS, None, ACROSS, ACROSS, None], "r5 is an ECG that nobody has learnt from"
+    assert found.same_as.null_count == 5
+    assert found.was_in.to_pylist() == ["train", "test", "train", "train", None]
+
+
+def test_copies_of_what_was_in_two_splits_are_in_none() -> None:
+    rows = [row("r1", "a", was_in="train"), row("r2", "a", was_in="test"), row("r3", "a")]
+    assert placed(rows, [(0, 1), (1, 2)], split=HashSplit()).reason.to_pylist() == [ACROSS] * 3
+
+
 def test_links_hold_when_their_reason_is_gone() -> None:
     old = [row("r2", "b", "test", old=True)]
     found = placed([*old, row("r7", "a")], links=[("a", "b")], split=HashSplit())
@@ -99,15 +123,30 @@ def test_given_folds_that_split_a_patient_are_refused_but_a_link_is_no_fault_of_
     assert sorted(map(str, linked.reason.to_pylist())) == ["None", DUPLICATE]
 
 
+def homes(rows: Sequence[dict], duplicates: Sequence[tuple[int, int]]) -> list[set[str]]:
+    """Splits that each row, or another one of the same ECG, is or was in."""
+    same = [{index} for index in range(len(rows))]
+    for first, second in duplicates:
+        merged = same[first] | same[second]
+        for index in merged:
+            same[index] = merged
+    own = [one["split"] if one["is_old"] else one["was_in"] for one in rows]
+    return [
+        {own[index]} if rows[index]["is_old"] else {own[other] for other in same[index]} - {None}
+        for index in range(len(rows))
+    ]
+
+
 def slow(rows: Sequence[dict], duplicates: Sequence[tuple[int, int]], split: SplitConfig) -> list[tuple]:
     """(patient, split, left out for the split) by merging sets until nothing changes."""
+    held = homes(rows, duplicates)
     groups = {one["patient"]: {one["patient"]} for one in rows}
     for first, second in duplicates:
         merged = groups[rows[first]["patient"]] | groups[rows[second]["patient"]]
         for patient in merged:
             groups[patient] = merged
     found = []
-    for one in rows:
+    for one, home in zip(rows, held, strict=True):
         mine = [other for other in rows if other["patient"] in groups[one["patient"]]]
         old = [other for other in mine if other["is_old"]]
         if old:
@@ -118,7 +157,9 @@ def slow(rows: Sequence[dict], duplicates: Sequence[tuple[int, int]], split: Spl
             asked = [other["split"] for other in mine]
             is_hash = isinstance(split, HashSplit)
             target = split.of_patient(KEY, name) if is_hash else max(asked, key=SPLITS.index)
-        found.append((one["patient"] if one["is_old"] else name, target, (one["split"] or target) != target))
+        found.append(
+            (one["patient"] if one["is_old"] else name, target, not home | {one["split"] or target} <= {target})
+        )
     return found
 
 
@@ -132,7 +173,8 @@ def test_it_agrees_with_a_slow_loop(split: SplitConfig, seed: int) -> None:
         asked = None if isinstance(split, HashSplit) and not old else str(draw.choice(SPLITS))
         if old:
             asked = home.setdefault(patient, asked)  # a corpus holds a patient in one split
-        rows.append(row(f"r{number:02d}", patient, asked, old=old, leads=int(draw.integers(6, 13))))
+        was_in = None if old or draw.random() < 0.8 else str(draw.choice(SPLITS))
+        rows.append(row(f"r{number:02d}", patient, asked, old=old, leads=int(draw.integers(6, 13)), was_in=was_in))
     duplicates = [tuple(draw.integers(40, size=2).tolist()) for _ in range(int(draw.integers(0, 6)))]
     found = placed(rows, duplicates, split=split)
     kept = [one if one != DUPLICATE else None for one in found.reason.to_pylist()]
