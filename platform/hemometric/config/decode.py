@@ -136,6 +136,8 @@ def _sentence(
     if kind == "union_tag_not_found":
         return f"{where}: {field} needs a field 'kind'; it says which one is meant"
     message = error["msg"].removeprefix("Value error, ")
+    if kind == "too_short":
+        message = f"give at least {error['ctx']['min_length']}, found {error['ctx']['actual_length']}"
     if not path:
         return f"{where}: {message}"
     value = error["input"]

@@ -41,7 +41,7 @@ from hemometric.corpus.pseudonyms import Key
 from hemometric.corpus.reader import Corpus, open_corpus, open_parquet
 from hemometric.corpus.regrouping import Regrouping, remove_scratch, rows_of_shards
 from hemometric.corpus.schema import LINKS_SCHEMA, QUARANTINE_SCHEMA
-from hemometric.corpus.settings import copy_settings
+from hemometric.corpus.settings import copy_settings, differences_of
 from hemometric.corpus.shards import cut_shards
 from hemometric.corpus.split import NUM_PARTITIONS
 from hemometric.corpus.tidying import sweep
@@ -200,9 +200,12 @@ def check_alike(corpora: Sequence[Corpus], key: Key) -> None:
         }
         for what, (one, another) in alike.items():
             if one != another:
+                told = ""
+                if what == "config":
+                    told = differences_of(corpora[0].path, first.ingest_config, corpus.path, other.ingest_config)
                 raise UsageError(
-                    f"{corpora[0].path} and {corpus.path} were made with different {what}s; ingest the sources of one "
-                    "again as those of the other were"
+                    f"{corpora[0].path} and {corpus.path} were made with different {what}s"
+                    f"{f' ({told})' if told else ''}; ingest the sources of one again as those of the other were"
                 )
 
 

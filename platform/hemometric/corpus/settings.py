@@ -41,14 +41,31 @@ def copy_settings(folder: Path, out: Path) -> None:
 
 def differences(out: Path, settled_there: str, config: IngestConfig) -> str:
     """Say in which fields a config differs from the one that a corpus was made with; empty where that is not known."""
+    there = _kept(out, settled_there)
+    return "" if there is None else _told(there, essence(_deciding(config)), ("there", "here"))
+
+
+def differences_of(one: Path, settled_one: str, other: Path, settled_other: str) -> str:
+    """Say in which fields the configs of two corpora differ; empty where that is not known."""
+    fields = _kept(one, settled_one), _kept(other, settled_other)
+    return "" if None in fields else _told(*fields, ("in the first", "in the second"))
+
+
+def _kept(out: Path, settled_there: str) -> Any:
+    """Read the fields that lie beside a manifest; None where they are gone, or not those of its hash."""
     try:
         there = json.loads((out / SETTINGS).read_bytes())
     except (OSError, ValueError, RecursionError):
-        return ""
-    if hash_of_essence(there) != settled_there:
-        return ""
-    found = list(_differing(there, essence(_deciding(config)), "ingest"))
-    told = [f"{field}: {_shown(one)} there, {_shown(other)} here" for field, one, other in found[:_NUM_SHOWN]]
+        return None
+    return there if hash_of_essence(there) == settled_there else None
+
+
+def _told(one: Any, other: Any, places: tuple[str, str]) -> str:
+    found = list(_differing(one, other, "ingest"))
+    told = [
+        f"{field}: " + ", ".join(f"{_shown(value)} {place}" for value, place in zip(values, places, strict=True))
+        for field, *values in found[:_NUM_SHOWN]
+    ]
     more = [f"and {len(found) - _NUM_SHOWN} more fields"] if len(found) > _NUM_SHOWN else []
     return "; ".join([*told, *more])
 

@@ -44,6 +44,7 @@ def test_merge(line: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert hemometric("merge", line.labelled, line.real, "--out", tmp_path / "no", "--key", line.key) == 2
     assert "were made with different configs" in capsys.readouterr().err
     assert hemometric("merge", line.labelled, "--out", tmp_path / "no", "--key", line.key) == 2
+    assert "CORPORA: give at least 2, found 1" in capsys.readouterr().err
     assert hemometric("merge", line.labelled, line.labelled, "--out", tmp_path / "no") == 2
     assert "one corpus stands there twice" in capsys.readouterr().err
 

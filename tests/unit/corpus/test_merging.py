@@ -217,7 +217,8 @@ def test_other_keys_configs_and_labels_are_refused(
 ) -> None:
     one = make("one", records(range(4), "a"))
     two = make("two", records(range(40, 44), "a"), patients="recording_is_patient")
-    with pytest.raises(UsageError, match="made with different configs"):
+    fields = r"\(ingest.patients: given in the first, recording_is_patient in the second\)"
+    with pytest.raises(UsageError, match=f"made with different configs {fields}; ingest the sources"):
         merge(tmp_path / "out", one, two, key=key)
     rewrite_manifest(two, lambda content: content.update(key_id="0" * 12))
     with pytest.raises(UsageError, match="made with different keys"):

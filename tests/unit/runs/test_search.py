@@ -47,8 +47,8 @@ def test_what_is_drawn_lies_in_the_distributions() -> None:
         ({"objective.alpha": {"kind": "uniform", "low": 2, "high": 1}}, "low must lie below high"),
         ({"objective.alpha": {"kind": "uniform", "low": 0, "high": 1, "log": True}}, "above 0 where log is true"),
         ({"objective.task_loss": {"kind": "choice", "values": ["rmse", "mae"]}}, "field 'objective.task_loss'"),
-        ({}, "should have at least 1 item"),
-        ({"objective.alpha": {"kind": "choice", "values": []}}, "should have at least 1 item"),
+        ({}, "give at least 1, found 0"),
+        ({"objective.alpha": {"kind": "choice", "values": []}}, "give at least 1, found 0"),
     ],
 )
 def test_a_search_that_does_not_fit_is_refused(search: Any, sentence: str) -> None:
