@@ -6,6 +6,7 @@ Importing the package does nothing: no torch, no Ray, no folders. What is used f
 - `hemometric.distances` compares ECGs [signal, lead, sample] mV by dynamic time warping (DTW) and pointwise: `pairwise`
   for all of a batch, `cross` for two sets, `refine` for candidates, `nearest` for an archive, `path` for one alignment.
 - `hemometric.waveform` prepares them: `median_beats`, `prepare`, `resample`, and the gates of quality, `assess`.
+- `hemometric.corpus.open_corpus` opens a corpus: its table, and its recordings one by one.
 - `hemometric.mining` makes pairs and triplets of such distances, or of labels, for contrastive learning.
 
 All else is the command `hemometric`.
@@ -38,3 +39,7 @@ def __getattr__(name: str) -> Any:
 
         return read_recordings
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from typing import Literal
@@ -73,6 +73,11 @@ class Recording:
     source_format: str = ""
     quantisation_error_mv: float = 0.0
     acquired: datetime | None = None
+
+    def __repr__(self) -> str:
+        """Say what it is of, and nothing of the patient: what is printed ends up in logs and notebooks."""
+        leads, source = len(self.leads), f", {self.source_format}" if self.source_format else ""
+        return f"Recording({leads} lead{'' if leads == 1 else 's'}, {self.rate_hz:g} Hz, {self.duration_s:g} s{source})"
 
     @cached_property
     def signal(self) -> Float32:
@@ -156,9 +161,24 @@ class Rejected:
         One sentence for a person; never a patient's name, id or date.
     """
 
-    key: str
+    key: str = field(repr=False)
     reason: str
     detail: str
+
+
+def check_recording(value: object) -> None:
+    """Refuse what is no `Recording`.
+
+    Raises
+    ------
+    TypeError
+        Its remedy is to read one, or to make one of an array.
+    """
+    if not isinstance(value, Recording):
+        raise TypeError(
+            f"a Recording is needed, and this is of type {type(value).__name__}; read one with hemometric.read, "
+            "or make one with Recording.from_millivolts"
+        )
 
 
 def canonical_lead(name: str) -> str | None:

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from hemometric.config import Added, Config
-from hemometric.ecg import LEADS, Float32, Float64, Recording, Rejected
+from hemometric.ecg import LEADS, Float32, Float64, Recording, Rejected, check_recording
 from hemometric.waveform.filters import (
     FilterConfig,
     NoFilter,
@@ -115,7 +115,13 @@ def prepare(recording: Recording, preparation: Preparation) -> Float32 | Rejecte
     float32 [lead, num_samples] mV
         C-contiguous, without NaN; or `Rejected` with one of the reasons ``missing_leads``, ``nan_gap``,
         ``too_short``, ``empty``.
+
+    Raises
+    ------
+    TypeError
+        It is no `Recording`.
     """
+    check_recording(recording)
     if recording.num_samples == 0:
         return Rejected(recording.key, "empty", "the recording holds no samples")
     if preparation.padding == "strip":

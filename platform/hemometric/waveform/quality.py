@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hemometric.ecg import INDEPENDENT_LEADS, LEADS, Float32, Recording, Rejected
+from hemometric.ecg import INDEPENDENT_LEADS, LEADS, Float32, Recording, Rejected, check_recording
 from hemometric.waveform import measures
 from hemometric.waveform.false_rate import FASTEST_S, REGULAR, Pulse
 from hemometric.waveform.gaps import bridged
@@ -18,6 +18,7 @@ from hemometric.waveform.reversals import reversal_evidence
 from hemometric.waveform.spikes import LEAST_RATE_HZ, find_spikes, paced
 
 _FAST_HEART_S = 0.24  # 250 beats a minute
+_PLAIN = QualityConfig()
 _EIGHT = [LEADS.index(lead) for lead in INDEPENDENT_LEADS]
 
 
@@ -44,8 +45,8 @@ class _GateError(Exception):
     """One gate's refusal, as (reason, detail)."""
 
 
-def assess(recording: Recording, config: QualityConfig) -> Assessed | Rejected:
-    """Pass a recording through the gates.
+def assess(recording: Recording, config: QualityConfig = _PLAIN) -> Assessed | Rejected:
+    """Pass a recording through the gates; without a config, by the thresholds that ingest has by default.
 
     Returns
     -------
@@ -53,7 +54,13 @@ def assess(recording: Recording, config: QualityConfig) -> Assessed | Rejected:
         The recording unchanged, with flags and figures; or the first gate that refuses it: ``rate_range``, ``empty``,
         ``flat``, ``too_short``, ``missing_leads``, ``nan_samples``, ``amplitude_low``, ``amplitude_high``,
         ``limb_lead_identity``, ``rate_contradiction``.
+
+    Raises
+    ------
+    TypeError
+        It is no `Recording`.
     """
+    check_recording(recording)
     flags: set[str] = set()
     found = dict.fromkeys(QUALITY_COLUMNS, float("nan"))
     try:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from hemometric.ecg import INDEPENDENT_LEADS, INVALID_COUNT, LEADS, Recording
+import hemometric
+from hemometric.ecg import INDEPENDENT_LEADS, INVALID_COUNT, LEADS, Recording, Rejected
 
 signals = hnp.arrays(
     np.float64,
@@ -83,3 +86,16 @@ def test_the_leads_are_the_standard_ones() -> None:
     assert len(LEADS) == len(set(LEADS)) == 12
     assert [lead for lead in LEADS if lead in INDEPENDENT_LEADS] == list(INDEPENDENT_LEADS)
     assert set(LEADS) - set(INDEPENDENT_LEADS) == {"III", "aVR", "aVL", "aVF"}
+
+
+def test_what_is_printed_says_nothing_of_the_patient() -> None:
+    person = {"key": "ward/CANARY", "patient_id": "CANARY", "age_years": 61.0, "acquired": datetime(1961, 1, 1)}
+    recording = Recording.from_millivolts(
+        np.zeros((12, 1000)), rate_hz=500, sex="female", source_format="wfdb", **person
+    )
+    assert repr(recording) == "Recording(12 leads, 500 Hz, 2 s, wfdb)"
+    assert "CANARY" not in repr(Rejected("ward/CANARY", "flat", "no lead ever changes"))
+
+
+def test_the_package_lists_what_is_loaded_when_first_named() -> None:
+    assert {"__version__", "distances", "load", "mining", "read", "waveform"} == set(dir(hemometric))

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from hemometric.config import decode, fingerprint
 from hemometric.ecg import INDEPENDENT_LEADS, INVALID_COUNT, LEADS, Recording, Rejected
 from hemometric.errors import UsageError
-from hemometric.waveform import Preparation, lead_mask, prepare, resample
+from hemometric.waveform import Preparation, QualityConfig, assess, lead_mask, prepare, resample
 
 
 def reason(result: object) -> str:
@@ -216,3 +216,16 @@ def test_filtered_absent_leads_stay_zero(ecg, record) -> None:
     assert mask.sum() == 8
     assert (prepared[~mask] == 0).all()
     assert (np.ptp(prepared[mask], axis=1) > 0.4).all()
+
+
+@pytest.mark.parametrize("value", ["ecg.xml", np.zeros((12, 5000)), None])
+def test_what_is_no_recording_is_refused_in_one_sentence(value: object) -> None:
+    for call in (lambda: prepare(value, Preparation()), lambda: assess(value)):  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match=f"this is of type {type(value).__name__}; read one with hemometric.read"):
+            call()
+
+
+def test_the_gates_are_those_of_ingest_where_none_are_given(ecg, record) -> None:
+    recording = record(ecg(500.0), 500.0)
+    assert str(assess(recording)) == str(assess(recording, QualityConfig()))
+    assert reason(assess(record(ecg(500.0)[:, :1000], 500.0))) == "too_short"
