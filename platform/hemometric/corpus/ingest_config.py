@@ -38,7 +38,8 @@ class IngestConfig(Config):
         What to do with a recording for which neither table nor file names a patient: refuse it
         (``missing_patient``), or let it stand for a patient of its own.
     max_rejected_fraction : float
-        With more refused than this, nothing is written.
+        With more refused than this, nothing is written. It is a share of all recordings that the corpus would then
+        know, so that of a night's three new files one may be bad; what was refused before does not count again.
     unit_recordings, unit_bytes : int
         A unit of work ends at so many sources or so many bytes of source files: what a worker holds at once.
     shard_bytes : int

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from hemometric.corpus.former_splits import FormerSplits, with_split
 from hemometric.corpus.ingest import IngestPlan
-from hemometric.corpus.ledger import links_of, with_keyed, with_published
+from hemometric.corpus.ledger import Ledger, links_of, with_keyed, with_published
 from hemometric.corpus.manifest import ShardEntry
 from hemometric.corpus.placement import ACROSS, DUPLICATE, PLACED_COLUMNS, Placement, place
 from hemometric.corpus.reader import Corpus
@@ -58,6 +58,8 @@ class Planned:
         Staged recordings that go nowhere, by their keyed names.
     num_kept_back : int
         Recordings of the corpus whose source has changed and is out of reach: they stay as they are.
+    refused_now : dict
+        From a reason to how many of what was read are refused for the first time, duplicates and the like left out.
     dropped : frozenset of str
         Recordings that leave the corpus, by the names that it shows.
     """
@@ -70,6 +72,7 @@ class Planned:
     links: pa.Table
     left_out: frozenset[str]
     num_kept_back: int
+    refused_now: dict[str, int]
     dropped: frozenset[str]
 
 
@@ -88,7 +91,7 @@ def plan_shards(plan: IngestPlan) -> Planned:
     staging = plan.context.staging
     notes = [read_note(staging, name) for name in plan.unit_names]
     refused = [tuple(item) for note in notes for item in note["rejected"]]
-    _check_rejected(plan, refused, sum(note["num_unmatched"] for note in notes))
+    refused_now = _check_rejected(plan, refused, sum(note["num_unmatched"] for note in notes))
     kept_back = {name for name, reason, *_ in refused if reason in _OUT_OF_REACH and name in plan.ledger.replaced}
     refused = [item for item in refused if item[0] not in kept_back]
     replaced = plan.ledger.replaced - kept_back
@@ -135,6 +138,7 @@ def plan_shards(plan: IngestPlan) -> Planned:
         links=with_published(placed.links, plan.names),
         left_out=frozenset(left_out["recording_id"].to_pylist()),
         num_kept_back=len(kept_back),
+        refused_now=refused_now,
         dropped=published,
     )
 
@@ -148,15 +152,24 @@ def _shift_days(plan: IngestPlan, own: pa.ChunkedArray, patient: pa.ChunkedArray
     return pa.array(days)
 
 
-def _check_rejected(plan: IngestPlan, refused: Sequence[tuple[str, ...]], num_unmatched: int) -> None:
-    """Compare the share of refused sources with what is allowed; those that were refused before do not count again."""
+def num_known(ledger: Ledger, base: Corpus | None) -> int:
+    """Count the recordings that a corpus will know after an ingest, accepted or refused."""
+    num_before = 0 if base is None else base.manifest.counts.found
+    return num_before + len(ledger.fresh) - len(ledger.replaced) - len(ledger.released)
+
+
+def _check_rejected(plan: IngestPlan, refused: Sequence[tuple[str, ...]], num_unmatched: int) -> dict[str, int]:
+    """Count what is refused for the first time, by reason, and compare it with all that the corpus will then know.
+
+    So a night's few new files are judged as they would have been, had they been there from the start.
+    """
     again = plan.ledger.released
     reasons = Counter(reason for name, reason, *_ in refused if name not in again)
-    num_rejected, num_read = reasons.total(), plan.num_fresh - len(again)
+    num_rejected, num_read, num_all = reasons.total(), plan.num_fresh - len(again), num_known(plan.ledger, plan.base)
     limit = plan.context.config.max_rejected_fraction
     is_nothing = plan.base is None and num_rejected == num_read
-    if num_rejected <= limit * num_read and not is_nothing:
-        return
+    if num_rejected <= limit * num_all and not is_nothing:
+        return dict(reasons.most_common())
     listed = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
     remedy = "mend the sources, or raise ingest.max_rejected_fraction"
     if reasons.most_common(1)[0][0] == "missing_patient":
@@ -164,9 +177,10 @@ def _check_rejected(plan: IngestPlan, refused: Sequence[tuple[str, ...]], num_un
     if num_unmatched:
         listed += f"; {num_unmatched} have no row in the table"
     what = "no corpus was written" if plan.base is None else "nothing was added"
+    of_all = "" if plan.base is None else f" of the {num_all} that the corpus would know"
     raise DataRejectedError(
         f"{num_rejected} of {num_read} recordings were refused ({listed}), and max_rejected_fraction is "
-        f"{limit:g}: {what}; {remedy}"
+        f"{limit:g}{of_all}: {what}; {remedy}; `hemometric quarantine list {plan.context.out} --keys` says which"
     )
 
 

@@ -16,7 +16,7 @@ from hemometric.corpus.commit import commit
 from hemometric.corpus.ingest import IngestPlan, ingest_lock, prepare_ingest
 from hemometric.corpus.ingest_config import IngestConfig
 from hemometric.corpus.manifest import Manifest
-from hemometric.corpus.planned import plan_shards
+from hemometric.corpus.planned import Planned, plan_shards
 from hemometric.corpus.pseudonyms import Key, load_or_create_key
 from hemometric.corpus.rewrites import rewrite_shard
 from hemometric.corpus.shards import write_shard
@@ -99,9 +99,18 @@ def ingest(config: IngestRun, open_map: Callable[[IngestPlan], AbstractContextMa
             if planned.num_kept_back:
                 held = counted(planned.num_kept_back, "recording")
                 lines.append(f"{held} whose source is out of reach stay as they are")
+            lines += _refused_now(plan, planned)
             entries += mapped(rewrite_shard, plan.context, planned.rewrites)
         manifest = commit(plan, planned, entries)
     return [*lines, *summary(manifest), f"corpus: {config.out}"]
+
+
+def _refused_now(plan: IngestPlan, planned: Planned) -> list[str]:
+    """Warn of an addition of which more was refused than a corpus may begin with, however little it is of the whole."""
+    num, num_read = sum(planned.refused_now.values()), plan.num_fresh - len(plan.ledger.released)
+    if plan.base is None or num <= plan.context.config.max_rejected_fraction * num_read:
+        return []
+    return [f"careful: {num} of {counted(num_read, 'recording')} read now were refused: {listed(planned.refused_now)}"]
 
 
 def _keep_sources(config: IngestRun, key: Key, plan: IngestPlan) -> list[str]:

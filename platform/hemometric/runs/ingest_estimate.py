@@ -19,6 +19,7 @@ from hemometric.corpus import SPLITS, HashSplit
 from hemometric.corpus.ledger import with_keyed
 from hemometric.corpus.measured_rows import stage_measurements
 from hemometric.corpus.notes import Noted, count
+from hemometric.corpus.planned import num_known
 from hemometric.corpus.pseudonyms import Key, default_key_path, load_or_create_key
 from hemometric.corpus.survey import Survey, survey, units_of
 from hemometric.corpus.units import read_unit
@@ -199,8 +200,9 @@ def _expected(found: Survey, sample: Sample, config: IngestRun) -> list[str]:
     reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(sample.refused.items()))
     lines = [f"sample: {sample.num} of {num} read, {share:.1%} refused" + (f" ({reasons})" if reasons else "")]
     limit = config.ingest.max_rejected_fraction
-    if share > limit:
-        lines.append(f"careful: max_rejected_fraction is {limit:g}; the ingest would end without a corpus")
+    if share * (num - len(found.ledger.released)) > limit * num_known(found.ledger, found.base):
+        ends = "end without a corpus" if found.base is None else "add nothing"
+        lines.append(f"careful: max_rejected_fraction is {limit:g}; the ingest would {ends}")
     lines += _told_of(found, sample)
     staged, corpus = (sample.scaled(of, num) for of in (sample.staged_bytes, sample.corpus_bytes))
     num_shards = max(_NUM_SPLITS, math.ceil(staged / config.ingest.shard_bytes))

@@ -23,7 +23,7 @@ _NUM_SHOWN = 3
 def list_quarantine(path: Path, *, reason: str | None = None, keys: bool = False) -> list[str]:
     """Count what was refused, by reason; with `keys`, add a line for each recording.
 
-    Where an ingest ended early, refused too much for instance, it is what that has read so far.
+    Where an ingest ended early, refused too much for instance, what that has read so far is among it.
 
     Raises
     ------
@@ -34,6 +34,8 @@ def list_quarantine(path: Path, *, reason: str | None = None, keys: bool = False
     """
     rows = _refused(path, reason)
     lines = [] if _is_finished(path) else [f"{path} is not finished; this is what was read so far"]
+    if not lines and (num_staged := len({key for key, *_ in _of_staging(path / STAGING)})):
+        lines = [f"an addition to {path} is not finished; {num_staged} of these it has refused so far"]
     lines.append(f"{counted(len(rows), 'recording')} refused")
     lines += [f"{name} {count}" for name, count in sorted(Counter(found for _, found, _ in rows).items())]
     if keys:
@@ -49,8 +51,11 @@ def _is_finished(path: Path) -> bool:
 
 def _refused(path: Path, reason: str | None) -> list[tuple[str, str, str]]:
     """Give key, reason and detail of what was refused for a reason, or for any; sorted by key."""
-    is_staged = not _is_finished(path) and (path / STAGING).is_dir()
-    rows = sorted(_of_staging(path / STAGING) if is_staged else _of_corpus(path))
+    found: dict[str, tuple[str, str, str]] = {}
+    if _is_finished(path) or not (path / STAGING).is_dir():
+        found |= {row[0]: row for row in _of_corpus(path)}
+    found |= {row[0]: row for row in _of_staging(path / STAGING)}  # later than what the corpus says of it
+    rows = [found[key] for key in sorted(found)]
     known = sorted({found for _, found, _ in rows})
     if reason is not None and reason not in known:
         close = difflib.get_close_matches(reason, known, n=1)

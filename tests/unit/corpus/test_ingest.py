@@ -624,9 +624,27 @@ def test_what_is_refused_again_does_not_end_an_ingest(archive: Path, tmp_path: P
         again = commit(plan, plan_shards(plan), [])
     assert again.counts == first.counts
     (archive / "0" / "MRN-CANARY-004.dat").write_bytes(b"cut")
-    with pytest.raises(DataRejectedError, match=r"1 of 1 recordings were refused .*: nothing was added"):
-        ingest(config, [archive], out, key)
+    strict = config_for(archive, max_rejected_fraction=0.08)
+    told = r"1 of 1 recordings were refused .* is 0\.08 of the 12 that the corpus would know: nothing was added"
+    with pytest.raises(DataRejectedError, match=told):
+        ingest(strict, [archive], out, key)
     assert open_corpus(out).manifest == again
+
+
+def test_a_bad_file_among_few_new_ones_does_not_keep_the_others_out(
+    archive: Path, tmp_path: Path, write_record, ingest, key: Key
+) -> None:
+    out = tmp_path / "out"
+    config = config_for(archive, max_rejected_fraction=0.1, patients="recording_is_patient")
+    ingest(config, [archive], out, key)
+    write_record(archive, "new-0", seed=50)
+    write_record(archive, "new-1", seed=51).with_suffix(".dat").write_bytes(b"cut")
+    manifest = ingest(config, [archive], out, key)
+    assert (manifest.counts.accepted, manifest.counts.rejected) == (13, {"truncated": 1})
+    write_record(archive, "new-2", seed=52).with_suffix(".dat").write_bytes(b"cut")
+    write_record(archive, "new-3", seed=53).with_suffix(".dat").write_bytes(b"cut")
+    with pytest.raises(DataRejectedError, match=r"2 of 2 .* is 0\.1 of the 16 that"):
+        ingest(config, [archive], out, key)
 
 
 @pytest.mark.parametrize("steps", [1, 2])
