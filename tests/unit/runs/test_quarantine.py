@@ -88,6 +88,34 @@ def test_what_was_refused_is_read_again_on_request(run: Any) -> None:
     assert key in keys_of(list_quarantine(run.out, keys=True)), "it is as short as before"
 
 
+def test_a_refused_addition_is_looked_into_as_a_first_ingest_is(run: Any) -> None:
+    ingest.run(run)
+    path = next(path for path in sorted(run.sources[0].rglob("*.dat")) if not path.with_suffix(".whole").exists())
+    whole = path.read_bytes()
+    path.with_suffix(".whole").write_bytes(whole)
+    path.write_bytes(whole[:99])
+    with pytest.raises(DataRejectedError, match=r"1 of 1 .*; `hemometric quarantine list .*out --keys` says which"):
+        ingest.run(strict(run))
+    listed = list_quarantine(run.out, reason="truncated", keys=True)
+    assert listed[:2] == [
+        f"an addition to {run.out} is not finished; 1 of these it has refused so far",
+        "3 recordings refused",
+    ]
+    located = locate_sources([], reason="truncated", corpus=run.out, key_file=run.key)
+    assert {Path(text.split("\t")[1]) for text in located} == broken_files(run)
+    path.write_bytes(whole)
+    ingest.run(run)
+    assert list_quarantine(run.out)[0] == "2 recordings refused"
+
+
+def test_an_addition_of_which_much_was_refused_says_so(run: Any) -> None:
+    ingest.run(run)
+    path = next(path for path in sorted(run.sources[0].rglob("*.dat")) if not path.with_suffix(".whole").exists())
+    path.write_bytes(path.read_bytes()[:99])
+    told = ingest.run(run)
+    assert "careful: 1 of 1 recording read now were refused: truncated 1" in told
+
+
 def test_a_duplicate_names_the_recording_that_is_kept(run: Any) -> None:
     whole = next(path for path in sorted(run.sources[0].rglob("*.hea")) if not path.with_suffix(".whole").exists())
     copied = whole.with_name("again.hea")
