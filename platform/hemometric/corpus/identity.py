@@ -73,7 +73,7 @@ class IdRules(Config):
 
     def normal(self, patient_id: str | None) -> str:
         """Give the one spelling of an id; empty where there is none."""
-        text = _visible(patient_id)
+        text = visible(patient_id)
         if not self.with_site:
             return self._spelt(text)
         site, _, own = text.partition("/")
@@ -82,7 +82,7 @@ class IdRules(Config):
 
     def is_nobody(self, own_id: str | None) -> bool:
         """Whether an id, without its site, says that there is none."""
-        text = _visible(own_id)
+        text = visible(own_id)
         spelt = self._spelt(text)
         bare = _bare(spelt)
         return (
@@ -109,7 +109,7 @@ class IdRules(Config):
         return (text.lstrip("0") or "0") if self.leading_zeros == "strip" and text else text
 
 
-def _visible(text: str | None) -> str:
+def visible(text: str | None) -> str:
     """Give text in one encoding, without what nobody sees and without spaces around it."""
     text = text or ""
     if not text.isprintable():  # nearly all ids are
@@ -124,7 +124,7 @@ def _bare(text: str) -> str:
 @cache
 def _words(rules: IdRules) -> frozenset[str]:
     """Give all spellings of nobody, as written and as the rules leave them."""
-    words = [_visible(word) for word in rules.nobody]
+    words = [visible(word) for word in rules.nobody]
     return frozenset(word.casefold() for word in (*words, *map(rules._spelt, words)) if word)  # noqa: SLF001 - its own
 
 

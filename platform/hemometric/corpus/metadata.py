@@ -103,7 +103,7 @@ class MetadataTable:
         doubled = {row for name, row in names if self._row_of.setdefault(name, row) != row}
         if doubled:
             raise UsageError(
-                f"table {', '.join(files)}: a record is named again, with other values, {_at(doubled)}; "
+                f"table {', '.join(files)}: a record is named again, with other values, {at_rows(doubled)}; "
                 "keep one row for each record"
             )
 
@@ -134,7 +134,7 @@ class MetadataTable:
         doubled = {self._row_of.get(name, row) for name, row in found if name is not None and taken[name] > 1}
         if doubled:
             raise UsageError(
-                f"table {', '.join(self.files)}: a record's name fits more than one source, {_at(doubled)}; "
+                f"table {', '.join(self.files)}: a record's name fits more than one source, {at_rows(doubled)}; "
                 "write more of the path in the table, or ingest the folders one by one"
             )
         used = {row for _, row in found}
@@ -143,7 +143,7 @@ class MetadataTable:
         if contested:
             raise UsageError(
                 f"table {', '.join(self.files)}: a record that has a row is named again, by another spelling or a "
-                f"shorter path, {_at(contested)}; keep one row for each record"
+                f"shorter path, {at_rows(contested)}; keep one row for each record"
             )
         return np.array([row for _, row in found], dtype=np.int64)
 
@@ -196,7 +196,7 @@ class MetadataTable:
         return self._row_of_end
 
 
-def _at(rows: Collection[int]) -> str:
+def at_rows(rows: Collection[int]) -> str:
     """Say where rows of the file stand, which names nobody; 1 is the first below the header."""
     if len(rows) == 1:
         return f"in row {next(iter(rows)) + 1} below the header"

@@ -70,7 +70,7 @@ class FoldSplit(Config):
 
     def why_none(self, fold: int | None, site: str | None, acquired: datetime | None) -> str:  # noqa: ARG002
         """Say why there is no split."""
-        return "has no fold" if fold is None else f"has fold {fold}, which no split names"
+        return "has no fold" if fold is None else "has a fold that no split names"  # the number may be a patient's
 
 
 class SiteSplit(Config):
@@ -87,6 +87,10 @@ class SiteSplit(Config):
     not_yet : tuple of str
         Named sites whose recordings come later; any other one that no ECG has is taken for a typo (see `absent`), which
         would send a test hospital into training. It decides nothing else.
+    apart : tuple of str
+        Sites that no other list names and that are what they seem, although their names differ from a named one by
+        capitals, signs or one letter only: any other such site is taken for a slip, and refused. It decides nothing
+        else.
     """
 
     kind: Literal["sites"] = "sites"
@@ -94,6 +98,7 @@ class SiteSplit(Config):
     validation: tuple[str, ...] = ()
     test: tuple[str, ...]
     not_yet: Annotated[tuple[str, ...], PLACEMENT] = ()
+    apart: Annotated[tuple[str, ...], PLACEMENT] = ()
 
     @model_validator(mode="after")
     def _disjoint(self) -> SiteSplit:
@@ -101,6 +106,8 @@ class SiteSplit(Config):
         unnamed = [site for site in self.not_yet if site not in self.named]
         if unnamed:
             raise ValueError(f"not_yet has site {unnamed[0]!r}, which no split names; write it as in its split")
+        if both := [site for site in self.apart if site in self.named]:
+            raise ValueError(f"apart has site {both[0]!r}, which a split names; leave it out there")
         return self
 
     @property

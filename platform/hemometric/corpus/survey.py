@@ -20,7 +20,7 @@ from hemometric.corpus.manifest import LINKS, MANIFEST, QUARANTINE, SUCCESS
 from hemometric.corpus.measured_rows import hash_of
 from hemometric.corpus.measurements import labels_of
 from hemometric.corpus.metadata import MetadataTable
-from hemometric.corpus.named_sites import check_sites
+from hemometric.corpus.named_sites import check_site_names, check_split
 from hemometric.corpus.placement import first_names
 from hemometric.corpus.pseudonyms import Key
 from hemometric.corpus.reader import Corpus, open_corpus
@@ -96,8 +96,10 @@ def survey(
     key = replace(key, aliases=first_names(links))
     context = IngestContext(out.resolve(), config, key, _labels(config, table), table.kind != "none")
     base = _base(context)
-    if base is None and isinstance(config.split, SiteSplit):
-        check_sites(config.split, table, sources)
+    if config.identity.rules.with_site:
+        check_site_names(table, sources, base)
+    if isinstance(config.split, SiteSplit):
+        check_split(config.split, table, sources, is_new=base is None)
     stamps = stamp_all(sources, vendors)
     names = crosswalk_of(key) if config.pseudonyms == "random" else KeyedNames()
     ledger = compare(

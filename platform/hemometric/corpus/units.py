@@ -151,7 +151,9 @@ def _row(
     given = (metadata["patient_id"], recording.patient_id)
     patient_id = next((one for one in given if not key.rules.is_nobody(one)), None)
     if patient_id and key.rules.with_site:
-        patient_id = f"{metadata['site'] or ''}/{patient_id}"
+        if metadata["site"] is None:
+            return Rejected(source.key, "bad_patient_id", "the patient's id has no site; see identity.rules.with_site")
+        patient_id = f"{metadata['site']}/{patient_id}"
     if patient_id and not key.rules.fits(key.rules.normal(patient_id)):
         spelt = ", with the other rules applied and in small letters," if key.rules.case == "fold" else ""
         return Rejected(source.key, "bad_patient_id", f"the patient's id{spelt} is not as identity.rules.pattern says")

@@ -40,6 +40,9 @@ def test_fold_split_takes_the_folds_that_it_names() -> None:
     assert [split.of_recording(fold, None, None) for fold in (1, 2, 3, 4, 5, None)] == [
         "train", "train", "validation", "test", None, None,
     ]  # fmt: skip
+    assert FoldSplit().why_none(90001, None, None) == "has a fold that no split names", (
+        "a number of the wrong column may be a patient's"
+    )
     with pytest.raises(ValidationError, match="two places"):
         FoldSplit(train=(1, 2), validation=(2,), test=(3,))
 
