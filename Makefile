@@ -10,7 +10,7 @@ JOBS ?= 2
 export RAY_USAGE_STATS_ENABLED = 0
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-unit test-cluster test-data bench bench-dtw bench-knn bench-step bench-rates bench-neighbours bench-corpus bench-duplicates bench-cuda fuzz lint fmt clean
+.PHONY: help install demo test test-unit test-cluster test-data bench bench-dtw bench-knn bench-step bench-rates bench-neighbours bench-corpus bench-plan bench-learning bench-duplicates bench-cuda fuzz lint fmt clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -69,6 +69,12 @@ bench-neighbours: install ## neighbour graphs: exact, killed and resumed, recall
 
 bench-corpus: install ## ingest against a plain loop, over sizes up to 100,000 ECGs (33 GB in build/corpus), reading, a million rows
 	$(BIN)/python tests/benchmarks/bench_corpus.py --work build/corpus --json build/bench_corpus.json
+
+bench-plan: ## hours and bytes for 5.4 million ECGs, from the figures of bench-corpus and bench-duplicates
+	$(BIN)/python tests/benchmarks/plan_corpus.py build/bench_corpus.json build/bench_duplicates.json
+
+bench-learning: install ## losses, Ray and memory in pretraining
+	$(BIN)/python tests/benchmarks/bench_learning.py --json build/bench_learning.json
 
 bench-duplicates: install ## the search for the same tracing among up to 100,000
 	$(BIN)/python tests/benchmarks/bench_duplicates.py --json build/bench_duplicates.json

@@ -30,13 +30,13 @@ import torch
 from hemometric import demo
 from hemometric.config import decode
 from hemometric.corpus import Cache, lay_cache, open_corpus
-from hemometric.learning import Learner, TrainingBatch, World
+from hemometric.learning import TrainingBatch, World
 from hemometric.learning.step import train_step
 from hemometric.mining import BatchMiner
 from hemometric.runs import ingest
 from hemometric.runs.catalogue import config_of
 from hemometric.runs.feed import Feed
-from hemometric.runs.pretrain import PretrainRun, mining_feed
+from hemometric.runs.pretrain import PretrainRun, learner_of, mining_feed
 
 NARROW = {"kind": "resnet1d", "blocks": [1, 1, 1, 1], "widths": [16, 32, 64, 128], "embedding_dim": 64}
 WHOLE = {"kind": "whole", "rate_hz": 100}
@@ -109,7 +109,7 @@ class Training:
     def __init__(self, run: PretrainRun, miner: BatchMiner, world: World) -> None:
         torch.manual_seed(0)
         encoder = run.encoder.build(len(run.preparation.leads))
-        self.learner = Learner(encoder, run.objective.build(), seed=0, mined_by=miner.params_hash)
+        self.learner = learner_of(run, encoder, miner)
         self.learner.to(world.device).train()
         self.optimiser = run.optimiser.build(self.learner)
         self.world = world
