@@ -10,12 +10,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import field_validator
 
 from hemometric.config import Added, Config
 from hemometric.corpus import Corpus, ShardEntry, Split
 from hemometric.corpus.labels import LABEL_PREFIX
 from hemometric.corpus.reader import open_parquet
 from hemometric.errors import UsageError
+from hemometric.waveform.flags import FLAGS, OF_A_LEAD
 
 ALWAYS = ("recording_id", "patient", "split")
 SCALE = ("rate_hz", "num_samples", "leads", "gain_per_mv", "offset_counts")
@@ -34,7 +36,7 @@ class Selection(Config):
     has_label : tuple of str
         Only recordings for which all of these labels are known.
     without_flag : tuple of str
-        Only recordings with none of these quality flags.
+        Only recordings with none of these quality flags; see `waveform.flags`.
     columns : tuple of str or None
         What goes along beside ids, split and signal. None takes numbers, sex and flags: times and texts of the archive
         (``acquired``, ``site``, code labels) leave a corpus only when they are named. A label may be named bare.
@@ -47,6 +49,17 @@ class Selection(Config):
     without_flag: tuple[str, ...] = ()
     columns: tuple[str, ...] | None = None
     add_columns: Annotated[tuple[str, ...], Added(())] = ()
+
+    @field_validator("without_flag")
+    @classmethod
+    def _flags_are_known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if unknown := [name for name in names if name not in FLAGS]:
+            close = difflib.get_close_matches(unknown[0].casefold(), FLAGS, n=1)
+            plain = [flag for flag in FLAGS if ":" not in flag]
+            of_leads = [f"{flag}:{{lead}}" for flag in OF_A_LEAD]
+            hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join([*plain, *of_leads])}"
+            raise ValueError(f"there is no flag {unknown[0]!r}; {hint}")
+        return names
 
 
 def chosen_columns(corpus: Corpus, selection: Selection, *, native: bool) -> tuple[str, ...]:

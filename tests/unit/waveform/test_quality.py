@@ -14,6 +14,7 @@ from hemometric.ecg import INDEPENDENT_LEADS, INVALID_COUNT, LEADS, Recording, R
 from hemometric.errors import UsageError
 from hemometric.vendors import find, read
 from hemometric.waveform import QUALITY_COLUMNS, Assessed, QualityConfig, assess, resample
+from hemometric.waveform.flags import FLAGS
 from hemometric.waveform.measures import amplitudes, padding
 
 with warnings.catch_warnings():  # it sets up its tables with a deprecated argument of pandas
@@ -27,6 +28,7 @@ def flags(recording: Recording, config: QualityConfig = CONFIG) -> tuple[str, ..
     result = assess(recording, config)
     assert isinstance(result, Assessed), result
     assert result.recording is recording
+    assert set(result.flags) <= set(FLAGS)
     return result.flags
 
 
