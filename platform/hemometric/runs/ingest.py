@@ -26,6 +26,7 @@ from hemometric.errors import UsageError
 from hemometric.runs.base import Workers
 from hemometric.runs.pace import Pace
 from hemometric.runs.words import counted
+from hemometric.vendors.scratch import remove_orphans
 from hemometric.vendors.stores import checked_url, is_url
 
 T = TypeVar("T")
@@ -86,6 +87,7 @@ def run(config: IngestRun) -> list[str]:
 def ingest(config: IngestRun, open_map: Callable[[IngestPlan], AbstractContextManager[Map]]) -> list[str]:
     """Run every step of an ingest; `open_map` gives, for a plan, a context manager around a `Map`."""
     key = load_or_create_key(config.key)
+    remove_orphans()
     lines = [f"pseudonym key made: {key.path}; keep it, and keep it secret"] if key.created else []
     with ingest_lock(config.out):
         plan = prepare_ingest(config.ingest, config.sources, config.out, key, retry_quarantine=config.retry_quarantine)

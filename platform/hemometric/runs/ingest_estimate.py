@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import shutil
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -27,6 +26,7 @@ from hemometric.errors import UsageError
 from hemometric.progress import as_clock
 from hemometric.runs.ingest import IngestRun, listed, unusable
 from hemometric.runs.words import counted
+from hemometric.vendors.scratch import scratch
 
 SAMPLE = 200
 """Recordings that are read, spread evenly over the keys."""
@@ -76,16 +76,16 @@ def run(config: IngestRun) -> list[str]:
         As the ingest itself would.
     """
     _refuse_unwritable(config.out)
-    with tempfile.TemporaryDirectory(prefix="hemometric-estimate-") as folder:
+    with scratch() as folder:
         found = survey(
             config.ingest,
             config.sources,
             config.out,
             _key(config.key),
-            Path(folder),
+            folder,
             retry_quarantine=config.retry_quarantine,
         )
-        found = _with_measurements(found, Path(folder))
+        found = _with_measurements(found, folder)
         return [*_found(found), *_expected(found, _sampled(found), config)]
 
 

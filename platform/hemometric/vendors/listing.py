@@ -9,7 +9,6 @@ is not met. A header beside which lies a signal file of its stem is taken for a 
 
 from __future__ import annotations
 
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -20,6 +19,7 @@ from hemometric.vendors.archive_members import Member
 from hemometric.vendors.depot import Depot
 from hemometric.vendors.folders import Found, by_suffix, choose, header_vendor, record_name
 from hemometric.vendors.places import Place, base_name
+from hemometric.vendors.scratch import scratch
 from hemometric.vendors.source import HEAD_BYTES, MAX_FILE_BYTES, Piece, Refusal, Vendor, location_of, stem_of
 
 T = TypeVar("T")
@@ -54,10 +54,10 @@ def records_of(
         folder, _, name = member.piece.name.rpartition("/")
         folders[folder][name] = member
     chosen = _chosen(place, [member for files in folders.values() for member in files.values()], vendors)
-    with tempfile.TemporaryDirectory(prefix="hemometric-headers-") as scratch:
+    with scratch() as folder:
         for files in folders.values():
             mine = {name: chosen[member.piece.name] for name, member in files.items() if member.piece.name in chosen}
-            yield from _Folder(place, files, mine, depot, Path(scratch), vendors).records()
+            yield from _Folder(place, files, mine, depot, folder, vendors).records()
 
 
 def _chosen(place: Place, members: Sequence[Member], vendors: Sequence[Vendor]) -> dict[str, Vendor]:

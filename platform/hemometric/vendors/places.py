@@ -6,12 +6,7 @@ files of the records that are read next are copied into a folder (`local`) that 
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
-import shutil
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,10 +17,9 @@ from typing import Protocol
 from hemometric.errors import PrecheckError
 from hemometric.vendors.archive import Archive
 from hemometric.vendors.archive_members import ArchivesConfig, Member
+from hemometric.vendors.scratch import scratch
 from hemometric.vendors.source import Piece, Refusal, Source
 
-_PREFIX, _LOCK = "hemometric-fetched-", "lock"
-_BEGINNING_S = 60.0  # in which a folder may not have its lock yet
 _MAX_NAME_BYTES = 255
 
 
@@ -83,14 +77,12 @@ def local(sources: Sequence[Source]) -> Iterator[tuple[Source, ...]]:
     if not any(source.place for source in sources):
         yield tuple(sources)
         return
-    _remove_orphans()
-    with tempfile.TemporaryDirectory(prefix=_PREFIX) as folder, Path(folder, _LOCK).open("wb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with scratch() as folder:
         try:
             found = [
                 one
                 for number, (address, group) in enumerate(groupby(sources, key=lambda source: source.place))
-                for one in _fetched(address, list(group), Path(folder, str(number)))
+                for one in _fetched(address, list(group), folder / str(number))
             ]
         except OSError as error:
             raise PrecheckError(
@@ -131,17 +123,3 @@ def base_name(name: str) -> str | None:
     last = name.rpartition("/")[2]
     length = len(last.encode("utf-8", "surrogateescape"))
     return None if last in ("", ".", "..") or "\0" in last or length > _MAX_NAME_BYTES else last
-
-
-def _remove_orphans() -> None:
-    """Remove what this user's killed processes on this machine have left: it holds ECGs of patients.
-
-    Who lives holds a lock, which tells more than a process id where containers share a folder.
-    """
-    for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        with contextlib.suppress(OSError):
-            status = path.stat()
-            if status.st_uid == os.getuid() and time.time() - status.st_mtime > _BEGINNING_S:
-                with (path / _LOCK).open("wb") as lock:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    shutil.rmtree(path, ignore_errors=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 import warnings
 from collections import Counter
 from pathlib import Path
@@ -13,6 +12,7 @@ from hemometric.config import checked_path
 from hemometric.ecg import Recording, Rejected
 from hemometric.errors import UsageError
 from hemometric.vendors.registry import find, read_all
+from hemometric.vendors.scratch import scratch
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
@@ -45,8 +45,8 @@ def read_recordings(path: str | os.PathLike[str]) -> list[Recording]:
     >>> recordings = hemometric.read("archive/")  # doctest: +SKIP
     """
     path = _checked(path)
-    with tempfile.TemporaryDirectory() as depot:
-        found = list(read_all(list(find([path], depot=Path(depot)))))
+    with scratch() as depot:
+        found = list(read_all(list(find([path], depot=depot))))
     recordings = [one for one in found if isinstance(one, Recording)]
     refused = [one for one in found if isinstance(one, Rejected)]
     if refused and not path.is_dir():

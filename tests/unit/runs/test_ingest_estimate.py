@@ -1,7 +1,10 @@
 """A dry run says what an ingest would do, and changes nothing."""
 
 import hashlib
+import os
 import re
+import tarfile
+import tempfile
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -85,6 +88,27 @@ def test_it_refuses_what_the_ingest_would(config: IngestRun, tmp_path: Path) -> 
     ):
         with pytest.raises(UsageError, match=sentence):
             ingest_estimate.run(config.model_copy(update=update))
+
+
+def test_what_a_killed_dry_run_unpacked_is_removed_by_the_next(
+    config: IngestRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tmp = tmp_path / "tmp"
+    tmp.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp))
+    header = next(BUNDLED.rglob("*.hea"))
+    with tarfile.open(tmp_path / "archive.tar.gz", "w:gz") as file:
+        for suffix in (".hea", ".dat"):
+            file.add(header.with_suffix(suffix), f"MILLER{suffix}")
+    given = config.model_copy(update={"sources": (tmp_path / "archive.tar.gz",)})
+    pid = os.fork()
+    if pid == 0:
+        monkeypatch.setattr(ingest_estimate, "_sampled", lambda _: os._exit(7))
+        ingest_estimate.run(given)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+    assert len(list(tmp.rglob("MILLER.*"))) == 2
+    assert told(ingest_estimate.run(given), "found").startswith("found: 1 recording ")
+    assert list(tmp.iterdir()) == []
 
 
 @pytest.fixture
