@@ -11,9 +11,10 @@ import itertools
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import Any, NamedTuple
 
 from hemometric.corpus.pseudonyms import Key
@@ -201,10 +202,10 @@ def _status_of(entry: os.DirEntry[str]) -> os.stat_result | None:
         return None
 
 
-def contents_of(sources: Sequence[Source], suffixes: Sequence[Sequence[str]], key: Key) -> Iterator[str]:
+def contents_of(sources: Sequence[Source], suffixes: Sequence[Sequence[str]], key: Key) -> Generator[str, None, None]:
     """Hash the bytes of each source's files, with the key; one that cannot be read counts as such.
 
-    A file that several sources in a row lie in is hashed once.
+    A file that several sources in a row lie in is hashed once. Whoever takes no more closes it, by which hashing ends.
 
     Parameters
     ----------
@@ -220,20 +221,22 @@ def contents_of(sources: Sequence[Source], suffixes: Sequence[Sequence[str]], ke
     places = [(source.place, source.path, mine) for source, mine in jobs]
     is_new = [place == 0 or places[place] != places[place - 1] for place in range(len(places))]
     # Ahead of who takes them: a disk or a network that is asked for several files at once answers sooner.
+    is_over = Event()
     with ThreadPoolExecutor(_READERS) as readers:
-        digests = readers.map(_digest_of, *zip(*itertools.compress(jobs, is_new), strict=True)) if jobs else iter(())
+        digests = readers.map(lambda job: _digest_of(*job, is_over), itertools.compress(jobs, is_new))
         digest = b""
         try:
             for (source, _), another in zip(jobs, is_new, strict=True):
                 digest = next(digests) if another else digest
                 yield key.digest("content", digest + source.item.encode())[:CONTENT_DIGITS]
-        finally:
+        finally:  # also of an interruption, which must not wait until a large file is hashed
+            is_over.set()
             readers.shutdown(cancel_futures=True)
 
 
-def _digest_of(source: Source, suffixes: Sequence[str]) -> bytes:
+def _digest_of(source: Source, suffixes: Sequence[str], is_over: Event) -> bytes:
     with local([source]) as (here,):
-        return _digest(here.path, suffixes)
+        return _digest(here.path, suffixes, is_over)
 
 
 def facts_of(metadata: Mapping[str, Any], measurements: str, key: Key) -> str:
@@ -242,13 +245,14 @@ def facts_of(metadata: Mapping[str, Any], measurements: str, key: Key) -> str:
     return key.digest("facts", text.encode())[:CONTENT_DIGITS]
 
 
-def _digest(path: Path, suffixes: Sequence[str]) -> bytes:
+def _digest(path: Path, suffixes: Sequence[str], is_over: Event) -> bytes:
+    """Hash files one by one; when it `is_over`, what there is, for nobody."""
     digest = hashlib.sha256()
     for suffix, file_path in _paths(path, suffixes):
         content = hashlib.sha256()
         try:
             with open_ordinary(file_path) as file:
-                while chunk := file.read(_CHUNK):
+                while not is_over.is_set() and (chunk := file.read(_CHUNK)):
                     content.update(chunk)
         except OSError:
             content = hashlib.sha256(b"cannot be read")

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,8 +125,10 @@ def read_unit(context: IngestContext, unit: Unit) -> ReadUnit:
     rejected: list[tuple[str, ...]] = []
     measurements = hash_of(context.config.measurements)
     pairing = None if context.measured is None else Pairing(context.measured)
-    with local(unit.sources) as sources:
-        contents = contents_of(sources, [stamp.suffixes for stamp in unit.stamps], context.key)
+    with (
+        local(unit.sources) as sources,
+        closing(contents_of(sources, [stamp.suffixes for stamp in unit.stamps], context.key)) as contents,
+    ):
         found = read_guarded(sources, context.config.formats, context.config.guard)
         each = zip(sources, unit.metadata.to_pylist(), contents, found, strict=True)
         for place, (source, metadata, hashed, one) in enumerate(each):
