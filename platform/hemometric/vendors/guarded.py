@@ -1,18 +1,18 @@
 """Reading in a process that may be killed: a file that makes a parser loop, swell or crash costs itself only.
 
 The child is a fresh interpreter, not one of `multiprocessing`, which would run the user's main module again. It lives
-as long as the process that asked for it, and serves one file after the other.
+as long as the process that asked for it, and serves one file after the other, for one who asks at a time.
 """
 
 from __future__ import annotations
 
-import atexit
 import os
 import resource
 import signal
 import socket
 import subprocess
 import sys
+import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from multiprocessing.connection import Connection
@@ -23,6 +23,7 @@ from pydantic import Field
 
 from hemometric.config import Config
 from hemometric.ecg import Recording, Rejected
+from hemometric.errors import IntegrityError, PrecheckError
 from hemometric.vendors.formats_config import FormatsConfig
 from hemometric.vendors.registry import read_all, vendor_of
 from hemometric.vendors.source import ReadError, Source, Vendor
@@ -31,6 +32,7 @@ SERVE = "from hemometric.vendors.guarded import serve; serve({})"
 """What the child runs, with the number of its end of the connection."""
 
 _MAX_DEATHS_A_FILE = 2
+_MAX_STARTS, _START_S = 3, 120.0
 
 
 class GuardConfig(Config):
@@ -63,25 +65,35 @@ def read_guarded(
     ------
     Recording or Rejected
         Beside the reasons of the readers: ``timed_out``, ``too_large``, and ``crashed`` where the reader died.
+
+    Raises
+    ------
+    PrecheckError
+        No reader can be started: that is no file's fault.
+    IntegrityError
+        A reader answered for another recording.
     """
     if not guard.enabled:
         yield from read_all(sources, formats.build())
         return
     start, deaths = 0, 0
     while start < len(sources):
-        for found in _child(formats, guard).read(sources[start:]):
-            if isinstance(found, _Death):
-                break
-            yield found
-            start += 1
+        try:
+            for found in _ask(formats, guard, "read", sources[start:], len(sources) - start):
+                if found.key != sources[start].key:
+                    raise _wrong_answer()
+                yield found
+                start += 1
+        except ReadError as error:
+            death = error
         else:
-            continue
+            return
         path, deaths = sources[start].path, deaths + 1
-        yield Rejected(sources[start].key, found.reason, found.detail)
+        yield Rejected(sources[start].key, death.reason, death.detail)
         start += 1
         if deaths % _MAX_DEATHS_A_FILE == 0:  # the other ECGs of such a file would end the same way
             while start < len(sources) and sources[start].path == path:
-                yield Rejected(sources[start].key, found.reason, found.detail)
+                yield Rejected(sources[start].key, death.reason, death.detail)
                 start += 1
 
 
@@ -90,9 +102,8 @@ def guarded_vendors(formats: FormatsConfig, guard: GuardConfig) -> tuple[Vendor,
 
     def within(vendor: Vendor) -> Vendor:
         def items(path: Path) -> tuple[str, ...]:
-            found = _child(formats, guard).items(vendor.name, path)
-            if isinstance(found, _Death):
-                raise ReadError(found.reason, found.detail)
+            found: tuple[str, ...]
+            (found,) = _ask(formats, guard, "items", (vendor.name, path), 1)
             return found
 
         return vendor if vendor.items is None else replace(vendor, items=items)
@@ -101,103 +112,123 @@ def guarded_vendors(formats: FormatsConfig, guard: GuardConfig) -> tuple[Vendor,
     return tuple(map(within, vendors)) if guard.enabled else vendors
 
 
-class _Death:
-    """Why a child is no more."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        self.reason, self.detail = reason, detail
-
-
 class _Child:
-    """One reading process."""
+    """One reading process, which may be asked.
+
+    Raises
+    ------
+    OSError, EOFError
+        It did not come so far.
+    """
 
     def __init__(self, formats: FormatsConfig, guard: GuardConfig) -> None:
         self.asked_by = os.getpid()
         self.formats, self.guard = formats, guard
+        self._num_asked = 0
         ours, theirs = socket.socketpair()
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and words
-            [sys.executable, "-c", SERVE.format(theirs.fileno())],
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,  # what a library prints of a file may name a patient
-            env=environment,
-        )
-        theirs.close()
         self._connection = Connection(ours.detach())
-        self._connection.send((formats.model_dump_json(), guard.model_dump_json()))
-        self._has_begun = False
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and words
+                [sys.executable, "-c", SERVE.format(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,  # what a library prints of a file may name a patient
+                # A thread of BLAS for each core, none of which a reader needs, would be most of its memory.
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OPENBLAS_NUM_THREADS": "1"},
+            )
+        # Whoever drops it, at the interpreter's end too, ends it: it may hang in a file.
+        self.end = weakref.finalize(self, _end, self.asked_by, self._connection, self._process)
+        try:
+            self._begin()
+        except BaseException:
+            self.end()
+            raise
+
+    def _begin(self) -> None:
+        self._connection.send((self.formats.model_dump_json(), self.guard.model_dump_json()))
+        if not self._connection.poll(_START_S):
+            raise TimeoutError
+        self._connection.recv()
 
     @property
     def is_ready(self) -> bool:
         """Whether it may be asked: alive, and by the process that started it."""
         return self.asked_by == os.getpid() and self._process.poll() is None
 
-    def read(self, sources: Sequence[Source]) -> Iterator[Recording | Rejected | _Death]:
-        """Give what is read, up to a death."""
-        return self._ask(("read", sources), len(sources))
-
-    def items(self, format_name: str, path: Path) -> tuple[str, ...] | _Death:
-        """Name the ECGs of a file."""
-        found: tuple[str, ...] | _Death
-        (found,) = self._ask(("items", (format_name, path)), 1)
-        return found
-
-    def _ask(self, question: tuple[str, object], num_answers: int) -> Iterator[Any]:
+    def ask(self, what: str, asked: object, num_answers: int) -> Iterator[Any]:
+        """Give the answers to one question; `ReadError` where it dies of one, or takes too long."""
+        self._num_asked += 1
         try:
-            if not self._has_begun:  # its imports are no file's fault
-                self._connection.recv()
-                self._has_begun = True
-            self._connection.send(question)
+            self._connection.send((self._num_asked, what, asked))
             for _ in range(num_answers):
                 if not self._connection.poll(self.guard.wall_s):
-                    self.end()
-                    yield _Death("timed_out", f"reading it took longer than {self.guard.wall_s:g} s")
-                    return
-                yield self._connection.recv()
+                    raise ReadError("timed_out", f"reading it took longer than {self.guard.wall_s:g} s")
+                number, found = self._connection.recv()
+                if number != self._num_asked:
+                    raise _wrong_answer()
+                yield found
         except (OSError, EOFError):
             self.end()
-            yield self._cause()
-        except GeneratorExit:
-            self.end()  # it would go on to answer what nobody asks for any more
-            raise
+            raise self._cause() from None
 
-    def end(self) -> None:
-        """Kill it."""
-        self._connection.close()
-        self._process.kill()
-        self._process.wait()
-
-    def _cause(self) -> _Death:
+    def _cause(self) -> ReadError:
         if self._process.returncode == -signal.SIGPROF:
-            return _Death("timed_out", f"reading it took more than {self.guard.cpu_s:g} s of processor time")
-        return _Death("crashed", "the reader died of it")
+            return ReadError("timed_out", f"reading it took more than {self.guard.cpu_s:g} s of processor time")
+        return ReadError("crashed", "the reader died of it")
 
 
-_children: dict[int, _Child] = {}
-"""By the process that asked: a forked one must not share its parent's."""
+def _end(asked_by: int, connection: Connection, process: subprocess.Popen[bytes]) -> None:
+    connection.close()
+    if asked_by == os.getpid():  # a forked process holds a copy of what it must not end
+        process.kill()
+        process.wait()
 
 
-@atexit.register
-def _end() -> None:
-    child = _children.get(os.getpid())
-    if child is not None:
+def _wrong_answer() -> IntegrityError:
+    return IntegrityError("a reading process answered what it was not asked; run the same command again")
+
+
+_idle: dict[int, list[_Child]] = {}
+"""Those that have answered all, by the process that asked: a forked one must not share its parent's.
+
+Who asks has a child of its own until then: threads, and readings that somebody left in their midst, share none.
+"""
+
+
+def _ask(formats: FormatsConfig, guard: GuardConfig, what: str, asked: object, num_answers: int) -> Iterator[Any]:
+    """Ask a child; an end of any kind before its last answer ends it too: it would go on to answer nobody."""
+    child = _ready_child(formats, guard)
+    try:
+        yield from child.ask(what, asked, num_answers)
+    except BaseException:
         child.end()
+        raise
+    _idle.setdefault(os.getpid(), []).append(child)
 
 
-def _child(formats: FormatsConfig, guard: GuardConfig) -> _Child:
-    """Give this process's child, a new one where there is none that fits."""
-    child = _children.get(os.getpid())
-    if child is None or not child.is_ready or (child.formats, child.guard) != (formats, guard):
-        if child is not None and child.is_ready:
-            child.end()
-        child = _children[os.getpid()] = _Child(formats, guard)
-    return child
+def _ready_child(formats: FormatsConfig, guard: GuardConfig) -> _Child:
+    """Take an idle child, or start one where there is none that fits."""
+    idle = _idle.setdefault(os.getpid(), [])
+    while idle:
+        child = idle.pop()
+        if child.is_ready and (child.formats, child.guard) == (formats, guard):
+            return child
+        child.end()
+    for _ in range(_MAX_STARTS):
+        try:
+            return _Child(formats, guard)
+        except (OSError, EOFError):
+            continue
+    raise PrecheckError(
+        f"a process that reads files could not be started, {_MAX_STARTS} times in a row; free some memory, take fewer "
+        "workers, or raise the limits that `ulimit -a` shows"
+    )
 
 
 def serve(descriptor: int) -> None:
     """Be the child: read what is asked for until nobody asks."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer; it closes the connection
+    for number in (signal.SIGINT, signal.SIGTERM):  # the parent's to answer, by closing the connection
+        signal.signal(number, signal.SIG_IGN)
     connection = Connection(descriptor)
     try:
         formats_, guard_ = connection.recv()
@@ -206,20 +237,20 @@ def serve(descriptor: int) -> None:
         _limit_memory(guard.memory_mb << 20)
         connection.send("ready")
         while True:
-            answers = _answers(connection.recv(), vendors)
+            number, what, asked = connection.recv()
+            answers = _answers(what, asked, vendors)
             while True:
                 signal.setitimer(signal.ITIMER_PROF, guard.cpu_s)  # its signal ends the process, in C code too
                 found = next(answers, None)
                 signal.setitimer(signal.ITIMER_PROF, 0)
                 if found is None:
                     break
-                connection.send(found)
+                connection.send((number, found))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
 
 
-def _answers(question: tuple[str, Any], vendors: Sequence[Vendor]) -> Iterator[object]:
-    what, asked = question
+def _answers(what: str, asked: Any, vendors: Sequence[Vendor]) -> Iterator[object]:
     if what == "read":
         return read_all(asked, vendors)
     name, path = asked
@@ -227,5 +258,8 @@ def _answers(question: tuple[str, Any], vendors: Sequence[Vendor]) -> Iterator[o
 
 
 def _limit_memory(num_bytes: int) -> None:
+    """Allow that much beyond what is held; never more than whoever started this allows, by `ulimit -v`."""
     held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (held + num_bytes, resource.RLIM_INFINITY))
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    allowed = min([held + num_bytes, *(limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY)])
+    resource.setrlimit(resource.RLIMIT_AS, (allowed, hard))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from hemometric.ecg import Recording, Rejected
+from hemometric.errors import HemometricError
 
 HEAD_BYTES = 4096
 """How much of a file readers see to recognise it."""
@@ -162,11 +163,19 @@ class Vendor:
     whole_with: tuple[str, ...] = ()
 
     def list_items(self, path: Path) -> tuple[str, ...]:
-        """Name the ECGs of a file; "" where it holds one by its format, or none that can be listed."""
+        """Name the ECGs of a file; "" where it holds one by its format, or none that can be listed.
+
+        Raises
+        ------
+        PrecheckError
+            The machine lacks what listing needs, whatever the file.
+        """
         if self.items is None:
             return ("",)
         try:
             return self.items(path) or ("",)
+        except HemometricError:  # of the machine, not of the file
+            raise
         except Exception:  # noqa: BLE001 - `read_all` says what is wrong with it
             return ("",)
 

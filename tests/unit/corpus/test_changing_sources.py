@@ -10,6 +10,7 @@ import pytest
 
 from hemometric import vendors
 from hemometric.corpus import IngestConfig, Key, open_corpus, stamps, units, verify
+from hemometric.ecg import Rejected
 from hemometric.vendors import places
 
 CONFIG = IngestConfig(patients="recording_is_patient", max_rejected_fraction=1.0)
@@ -84,6 +85,29 @@ def test_a_source_that_changes_while_it_is_read_is_read_again(
     contents = [*corpus.table(columns=["content"])["content"].to_pylist(), *corpus.quarantine()["content"].to_pylist()]
     assert contents.count(stamps.CHANGED) == 1
     monkeypatch.setattr(units, "read_guarded", read_guarded)
+    assert_as_from_scratch(archive, tmp_path, ingest, key)
+
+
+@pytest.mark.parametrize("reason", ["crashed", "timed_out"])
+def test_what_the_machine_could_not_read_just_then_stays_and_is_read_again(
+    archive: Path, tmp_path: Path, write_record, ingest, key: Key, monkeypatch, reason: str
+) -> None:
+    """As where memory runs out, and the system ends the process that reads."""
+    read_guarded = units.read_guarded
+
+    def dying(*arguments) -> Iterator[object]:
+        for found in read_guarded(*arguments):
+            yield Rejected(found.key, reason, "the machine's doing") if found.key.endswith("r2") else found
+
+    first = ingest(CONFIG, [archive], tmp_path / "out", key)
+    before = rows_of(tmp_path / "out")
+    write_record(archive, "r2", seed=99)
+    with monkeypatch.context() as patch:
+        patch.setattr(units, "read_guarded", dying)
+        assert ingest(CONFIG, [archive], tmp_path / "out", key).counts == first.counts
+    assert rows_of(tmp_path / "out") == before
+    ingest(CONFIG, [archive], tmp_path / "out", key)
+    assert rows_of(tmp_path / "out") != before
     assert_as_from_scratch(archive, tmp_path, ingest, key)
 
 
