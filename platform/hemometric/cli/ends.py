@@ -5,11 +5,8 @@ from __future__ import annotations
 import errno
 import io
 import sys
-import traceback
 from collections.abc import Callable
 from typing import Any
-
-import typer
 
 from hemometric.errors import HemometricError, UsageError
 
@@ -24,32 +21,48 @@ _NO_MEMORY_TEXTS = (
 """How torch, the system, the loader of libraries and the one of threads say it, each by an error of another type."""
 
 
-def guarded(action: Callable[[], Any], *, debug: bool = False) -> int:
-    """Run an action and turn its end into an exit code, its error into one sentence on stderr."""
+def guarded(
+    action: Callable[[], Any], *, debug: bool = False, is_interrupted: Callable[[], bool] = lambda: False
+) -> int:
+    """Run an action and turn its end into an exit code, its error into one sentence on stderr.
+
+    Parameters
+    ----------
+    is_interrupted : callable
+        Whether a signal came: while a library is loaded, an interruption may end in another error of it.
+    """
     try:
         result = action()
     except HemometricError as error:
         return _report(error, str(error), error.exit_code, debug)
-    except typer.Exit as stop:
-        result = int(stop.exit_code)
-    except (typer.Abort, KeyboardInterrupt) as error:
+    except KeyboardInterrupt as error:
         return _interrupted(error, debug)
-    except OSError as error:
-        if _is_no_memory(error):
-            return _report(error, _NO_MEMORY, 5, debug)
+    except Exception as error:  # noqa: BLE001 - the last resort of a command line
+        import typer  # here, as it takes long to load, and until `action` runs nobody answers signals
+
+        if isinstance(error, typer.Abort) or is_interrupted():
+            return _interrupted(error, debug)
+        if not isinstance(error, typer.Exit):
+            sentence, code = _told(error)
+            return _report(error, sentence, code, debug)
+        result = error.exit_code
+    # Typer makes an exit of Ctrl-C, and gives an exit back as a number.
+    return _interrupted(KeyboardInterrupt(), debug) if result == INTERRUPTED else int(result or 0)
+
+
+def _told(error: Exception) -> tuple[str, int]:
+    """Say what an error means in one sentence, and its exit code."""
+    if _is_no_memory(error):
+        return _NO_MEMORY, 5
+    if isinstance(error, OSError):
         # What reads and writes names its own files; here a name could be a patient's, so only --debug shows it.
         reason = error.strerror or type(error).__name__
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            return _report(error, f"no room left on the disk ({reason}); free some", 5, debug)
-        return _report(error, f"a file or folder cannot be used ({reason}); --debug says which", 2, debug)
-    except Exception as error:  # noqa: BLE001 - the last resort of a command line
-        if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # click's own usage errors
-            return _report(error, f"{error.format_message().rstrip('.')} (see --help)", UsageError.exit_code, debug)
-        if _is_no_memory(error):
-            return _report(error, _NO_MEMORY, 5, debug)
-        return _report(error, f"unexpected {type(error).__name__}; run again with --debug to see where", 1, debug)
-    # Typer makes an exit of Ctrl-C, and gives an exit back as a number.
-    return _interrupted(KeyboardInterrupt(), debug) if result == INTERRUPTED else int(result or 0)
+            return f"no room left on the disk ({reason}); free some", 5
+        return f"a file or folder cannot be used ({reason}); --debug says which", 2
+    if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # click's own usage errors
+        return f"{error.format_message().rstrip('.')} (see --help)", UsageError.exit_code
+    return f"unexpected {type(error).__name__}; run again with --debug to see where", 1
 
 
 def _is_no_memory(error: Exception) -> bool:
@@ -75,6 +88,8 @@ def _interrupted(error: BaseException, debug: bool) -> int:
 def _report(error: BaseException, sentence: str, code: int, debug: bool) -> int:
     try:
         if debug:
+            import traceback
+
             traceback.print_exception(error)
         sys.stderr.write(f"hemometric: {' '.join(sentence.split())}\n")
         sys.stderr.flush()

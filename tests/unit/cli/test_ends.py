@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -129,6 +130,62 @@ def test_a_signal_in_the_midst_of_work_is_said(number: signal.Signals, tmp_path:
     _, told = process.communicate(timeout=60)
     assert process.returncode == 130
     assert told.endswith("hemometric: interrupted; the same command goes on where it stopped\n")
+
+
+SIGNALLED = """
+import os, signal, sys
+
+
+class Signalling:
+    def find_spec(self, name, *_):
+        if name == {name!r}:
+            os.kill(os.getpid(), {number})
+
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.meta_path.insert(0, Signalling())
+from hemometric.cli import main
+
+main(["ingest", "nowhere", "--out", "out", "workers=0"])
+"""
+
+
+@pytest.mark.parametrize("name", ["typer", "yaml", "pyarrow.parquet", "scipy"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_libraries_are_loaded_is_said(number: signal.Signals, name: str, tmp_path: Path) -> None:
+    script = SIGNALLED.format(name=name, number=int(number))
+    ended = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.stderr == "hemometric: interrupted; the same command goes on where it stopped\n"
+    assert ended.returncode == 130
+
+
+def test_an_interruption_that_became_another_error_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+    """As numpy makes an `ImportError` of all that comes while another library loads it."""
+    error = ImportError("numpy.core.multiarray failed to import")
+    assert guarded(lambda: raising(error), is_interrupted=lambda: True) == 130
+    assert capsys.readouterr().err == "hemometric: interrupted; the same command goes on where it stopped\n"
+    assert guarded(lambda: raising(error), is_interrupted=lambda: False) == 1
+
+
+@pytest.mark.parametrize(("limit_mb", "threads", "code"), [(400, "", 5), (863, "1", 5), (864, "1", 2)])
+def test_too_low_a_limit_of_memory_is_said_before_anything_is_loaded(
+    limit_mb: int, threads: str, code: int, tmp_path: Path
+) -> None:
+    """At 400 MB, BLAS asked for its memory for ever while scipy was loaded, and SIGTERM went unheard."""
+    ended = subprocess.run(
+        [*HEMOMETRIC, "ingest", "nowhere", "--out", "out", "workers=0"],
+        cwd=tmp_path,
+        env=os.environ | {"OPENBLAS_NUM_THREADS": threads},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit_mb << 20, limit_mb << 20)),
+    )
+    assert ended.returncode == code, ended.stderr
+    says_so = ended.stderr.startswith(f"hemometric: `ulimit -v` allows {limit_mb} MB, and ")
+    assert says_so == (code == 5), ended.stderr
+    assert ended.stderr.count("\n") == 1
 
 
 def test_an_argument_that_is_no_text_is_one_sentence() -> None:
