@@ -26,6 +26,7 @@ from hemometric.errors import UsageError
 from hemometric.runs.base import Workers
 from hemometric.runs.pace import Pace
 from hemometric.runs.words import counted
+from hemometric.vendors.folders import num_linked_folders
 from hemometric.vendors.scratch import remove_orphans
 from hemometric.vendors.stores import checked_url, is_url
 
@@ -91,7 +92,7 @@ def ingest(config: IngestRun, open_map: Callable[[IngestPlan], AbstractContextMa
     lines = [f"pseudonym key made: {key.path}; keep it, and keep it secret"] if key.created else []
     with ingest_lock(config.out):
         plan = prepare_ingest(config.ingest, config.sources, config.out, key, retry_quarantine=config.retry_quarantine)
-        lines += _keep_sources(config, key, plan)
+        lines += [*not_followed(config.sources), *_keep_sources(config, key, plan)]
         if plan.finished is not None:
             return [*lines, f"{config.out} holds these recordings already; nothing to do", *summary(plan.finished)]
         with open_map(plan) as mapped:
@@ -113,6 +114,13 @@ def _refused_now(plan: IngestPlan, planned: Planned) -> list[str]:
     if plan.base is None or num <= plan.context.config.max_rejected_fraction * num_read:
         return []
     return [f"careful: {num} of {counted(num_read, 'recording')} read now were refused: {listed(planned.refused_now)}"]
+
+
+def not_followed(sources: Sequence[Path | str]) -> list[str]:
+    """Warn of links to folders: what lies behind them is not searched, and their names may be those of patients."""
+    num = num_linked_folders([source for source in sources if isinstance(source, Path)])
+    remedy = "give what a link leads to as a source of its own, if ECGs lie there"
+    return [f"careful: {counted(num, 'linked folder')} below the sources not searched; {remedy}"] if num else []
 
 
 def _keep_sources(config: IngestRun, key: Key, plan: IngestPlan) -> list[str]:

@@ -24,7 +24,7 @@ from hemometric.corpus.survey import Survey, survey, units_of
 from hemometric.corpus.units import read_unit
 from hemometric.errors import UsageError
 from hemometric.progress import as_clock
-from hemometric.runs.ingest import IngestRun, listed, unusable
+from hemometric.runs.ingest import IngestRun, listed, not_followed, unusable
 from hemometric.runs.words import counted
 from hemometric.vendors.scratch import scratch
 
@@ -86,7 +86,7 @@ def run(config: IngestRun) -> list[str]:
             retry_quarantine=config.retry_quarantine,
         )
         found = _with_measurements(found, folder)
-        return [*_found(found), *_expected(found, _sampled(found), config)]
+        return [*_found(found), *not_followed(config.sources), *_expected(found, _sampled(found), config)]
 
 
 def _with_measurements(found: Survey, folder: Path) -> Survey:

@@ -57,6 +57,18 @@ def records_of_file(path: Path, name: str, vendor: Vendor | None) -> Iterator[Fo
     yield from (Found(record, vendor.name, str(path), item) for item in vendor.list_items(path))
 
 
+def num_linked_folders(roots: Sequence[Path]) -> int:
+    """Count the links to folders that `files_of` does not follow, and that lead out of what it searches."""
+    searched = [root.resolve() for root in roots]
+    linked = 0
+    for root in roots:
+        for folder, subfolders, _ in os.walk(root):
+            subfolders[:] = _shown(subfolders)
+            links = (path.resolve() for path in (Path(folder, name) for name in subfolders) if path.is_symlink())
+            linked += sum(not any(map(path.is_relative_to, searched)) for path in links)
+    return linked
+
+
 def record_name(name: str, vendor: Vendor) -> str:
     """Name a record after its file."""
     if not vendor.by_stem:
@@ -88,14 +100,19 @@ def _folders(root: Path) -> Iterator[tuple[Path, list[str]]]:
         return
     refused: list[OSError] = []
     for folder, subfolders, names in os.walk(root, onerror=refused.append):
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        yield Path(folder), sorted(name for name in names if not name.startswith("."))
+        subfolders[:] = _shown(subfolders)
+        yield Path(folder), _shown(names)
     if refused:
         # A folder inside may be named after a patient: only the given one is said.
         what = "cannot be listed"
         if refused[0].filename != str(root):
             what = f"holds folders that cannot be listed ({len(refused)})"
         raise UsageError(f"source folder {root} {what}: {refused[0].strerror}; allow reading, or give other sources")
+
+
+def _shown(names: Sequence[str]) -> list[str]:
+    """Leave out hidden ones; sorted."""
+    return sorted(name for name in names if not name.startswith("."))
 
 
 def _vendor(path: Path, vendors: Sequence[Vendor]) -> Vendor | None:
