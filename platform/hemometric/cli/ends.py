@@ -11,7 +11,7 @@ from typing import Any
 from hemometric.errors import HemometricError, UsageError
 
 INTERRUPTED = 130
-_NO_MEMORY = "no memory left; take smaller batches, a smaller model or fewer workers"
+_NO_MEMORY = "no memory left; take fewer workers, or, in training, smaller batches or a smaller model"
 _NO_MEMORY_TEXTS = (
     "can't allocate memory",
     "Cannot allocate memory",

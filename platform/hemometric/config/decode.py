@@ -51,7 +51,7 @@ def decode(
 ) -> C:
     """Check a mapping against `model`; see `decode_file`. Errors name the `options` that a field came from."""
     for override in overrides:
-        data = _apply(data, override)
+        data = _apply(model, data, override)
     overridden = {override.partition("=")[0].strip() for override in overrides}
     try:
         # Through JSON, strict mode still takes what YAML has no type for: paths from strings, tuples from lists.
@@ -67,7 +67,7 @@ def dump(config: Config) -> str:
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
-def _apply(data: dict[str, Any], override: str) -> dict[str, Any]:
+def _apply(model: type[Config], data: dict[str, Any], override: str) -> dict[str, Any]:
     name, equals, text = override.partition("=")
     keys = name.strip().split(".")
     if not equals or not all(keys):
@@ -75,8 +75,25 @@ def _apply(data: dict[str, Any], override: str) -> dict[str, Any]:
     if len(keys) > MAX_DEPTH:
         raise UsageError(f"override {_short(name)}: nested too deeply for a config")
     value = read_value(text, source=f"override {name.strip()}")
-    result: dict[str, Any] = _with(data, keys, value, override)
+    result: dict[str, Any] = _with(_begun(model, data, keys), keys, value, override)
     return result
+
+
+def _begun(model: type[BaseModel], data: Any, keys: Sequence[str]) -> Any:
+    """Begin a section that is not there with the kind that it has by default, where that kind has the field below."""
+    key, below = keys[0], keys[1:]
+    field = model.model_fields.get(key)
+    if field is None or not below or not isinstance(data, dict):
+        return data
+    default = None if field.is_required() else field.get_default(call_default_factory=True)
+    if key not in data and isinstance(default, Config) and below[0] in {*type(default).model_fields} - {"kind"}:
+        kind = getattr(default, "kind", None)
+        return {**data, key: _begun(type(default), {} if kind is None else {"kind": kind}, below)}
+    held = data.get(key)
+    inner = _models(_members(field.annotation))
+    if len(inner) > 1:
+        inner = [one for one in inner if isinstance(held, dict) and _is_tagged(one, held.get("kind"))]
+    return {**data, key: _begun(inner[0], held, below)} if inner and key in data else data
 
 
 def _with(level: Any, keys: Sequence[str], value: Any, override: str) -> Any:

@@ -53,8 +53,8 @@ def find(
 
     A record is named by its root's name and its path in it, so that moving the archive changes no key; of a record
     in an archive that lies in a folder, the archive's name is a part of the path. Hidden files (macOS leaves
-    ``._00001.hea``) and folders behind symbolic links (see `folders.num_linked_folders`) are left out. A file that no reader recognises but whose suffix
-    is that of a format is listed too: reading it says what is wrong.
+    ``._00001.hea``) and folders behind symbolic links (see `folders.num_linked_folders`) are left out. A file that no
+    reader recognises but whose suffix is that of a format is listed too: reading it says what is wrong.
 
     Parameters
     ----------

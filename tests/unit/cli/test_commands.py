@@ -165,7 +165,11 @@ def test_an_error_is_one_line_and_its_code(kind: type[HemometricError], capsys: 
             2,
             "hemometric: a file or folder cannot be used (Permission denied); --debug says which\n",
         ),
-        (MemoryError(), 5, "hemometric: no memory left; take smaller batches, a smaller model or fewer workers\n"),
+        (
+            MemoryError(),
+            5,
+            "hemometric: no memory left; take fewer workers, or, in training, smaller batches or a smaller model\n",
+        ),
     ],
 )
 def test_anything_else_is_one_line_too(error: BaseException, code: int, told: str, capsys: Any) -> None:

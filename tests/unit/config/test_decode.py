@@ -212,6 +212,19 @@ def test_an_override_sets_one_field(override: str, path: str, value: Any) -> Non
     assert type(found) is type(value)
 
 
+def test_an_override_into_a_section_that_is_not_there_means_the_default_kind_s() -> None:
+    assert decode(Outer, {}, ["shape.width=2"]).shape == Narrow(width=2)
+    assert decode(Outer, {}, ["shape.widths=[2]", "shape.kind=wide"]).shape == Wide(widths=(2,))
+    with pytest.raises(UsageError, match="shape needs a field 'kind'"):
+        decode(Outer, {}, ["shape.widths=[2]"])  # the default kind has no such field
+    with pytest.raises(UsageError, match="shape needs a field 'kind'"):
+        decode(Outer, {"shape": {"width": 1}}, ["shape.width=2"])  # a section that is there says its kind
+    ingest: Any = decode(
+        config_of("ingest"), {"sources": ["a"], "out": "o"}, ["ingest.split.train=0.5", "ingest.split.test=0.3"]
+    )
+    assert ingest.ingest.split.model_dump() == {"kind": "hash", "train": 0.5, "validation": 0.2, "test": 0.3}
+
+
 def test_an_override_finds_a_key_with_dots() -> None:
     data = {"corpus": "c", "out": "o", "search": {"objective.alpha": {"kind": "uniform", "low": 0.1, "high": 2.0}}}
     tuned: Any = decode(config_of("tune"), data, ["search.objective.alpha.high=0.5"])
