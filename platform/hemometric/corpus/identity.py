@@ -42,7 +42,8 @@ class IdRules(Config):
     case : "keep" or "fold"
         Whether ``ab1`` and ``AB1`` are two people or one. A site is never folded: see `named_sites.check_site_names`.
     leading_zeros : "keep" or "strip"
-        Whether ``00123`` and ``123`` are two people or one.
+        Whether ``00123`` and ``123`` are two people or one. Zeros behind letters stay, unless `remove`, which comes
+        first, takes the letters: ``mrn0015709`` becomes ``15709`` with ``remove: mrn``.
     pattern : str or None
         What the whole id must look like after that, as a regular expression; others are refused (``bad_patient_id``).
     with_site : bool

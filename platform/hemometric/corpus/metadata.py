@@ -23,6 +23,8 @@ _OF_RECORDS = (".hea", ".dat", ".mat")  # by which tables name WFDB records
 _NUM_SHOWN = 3
 NULLED = "nulled"
 """Column of a metadata table: the fields whose value was not believed, per row."""
+UNREADABLE = " (unreadable)"
+"""Ends the name of a field there whose value could not be read; others were out of range."""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from hemometric.corpus.clocks import TIMESTAMP
 from hemometric.corpus.coded_cells import Likelihoods
 from hemometric.corpus.labels import LabelSpec
+from hemometric.corpus.metadata import UNREADABLE
 from hemometric.corpus.quantities import factor
 from hemometric.corpus.typed_columns import TypedColumns
 from hemometric.ecg import Sex
@@ -34,7 +35,9 @@ class MetadataColumns:
         """Give years, 90 for all above 89."""
         if column is None:
             return self._absent(pa.float64())
-        age, self._refused["age_years"] = self._table.numbers(column, 0, MAX_AGE_YEARS)
+        age, unread = self._table.numbers(column)
+        age, beyond = kept_within(age, 0, MAX_AGE_YEARS)
+        self.refuse("age_years", beyond, unread)
         return pc.if_else(pc.greater(age, 89.0), 90.0, age)
 
     def sex(self, column: str | None, sexes: Mapping[str, Sex]) -> pa.Array:
@@ -46,21 +49,21 @@ class MetadataColumns:
         sex = pa.array(
             [None if word is None else meaning.get(word.casefold()) for word in text.to_pylist()], pa.string()
         )
-        self._refused["sex"] = pc.and_(pc.is_valid(text), pc.is_null(sex))
+        self._refused["sex" + UNREADABLE] = pc.and_(pc.is_valid(text), pc.is_null(sex))
         return sex
 
     def fold(self, column: str | None) -> pa.Array:
         """Give whole numbers."""
         if column is None:
             return self._absent(pa.int32())
-        numbers, self._refused["fold"] = self._table.whole(column)
+        numbers, self._refused["fold" + UNREADABLE] = self._table.whole(column)
         return numbers
 
     def acquired(self, column: str | None, time_format: str, time_zone: str | None) -> pa.Array:
         """Give the wall clock of each recording."""
         if column is None:
             return self._absent(TIMESTAMP)
-        times, self._refused["acquired"] = self._table.times(column, time_format, time_zone)
+        times, self._refused["acquired" + UNREADABLE] = self._table.times(column, time_format, time_zone)
         return times
 
     def label(self, name: str, spec: LabelSpec) -> dict[str, pa.Array]:
@@ -68,20 +71,21 @@ class MetadataColumns:
         made = spec.made(name)
         column = made[0].column
         if spec.kind == "number":
-            numbers, self._refused[column] = in_unit(self._table, spec)
+            numbers, beyond, unread = in_unit(self._table, spec)
+            self.refuse(column, beyond, unread)
             return {column: numbers}
         if spec.columns:
-            codes, self._refused[column] = _flagged(self._table, spec.columns)
+            codes, self._refused[column + UNREADABLE] = _flagged(self._table, spec.columns)
             return {column: codes}
         if not spec.likelihoods:
             return {column: self._table.codes(spec.column, spec.separator)}
-        cells, self._refused[column] = self._table.likelihoods(spec.column, spec.separator)
+        cells, self._refused[column + UNREADABLE] = self._table.likelihoods(spec.column, spec.separator)
         kept = [_at_least(cell, spec.min_likelihood) for cell in cells]
         return dict(zip((column, made[1].column), as_columns(kept), strict=True))
 
-    def refuse(self, field: str, rows: pa.Array) -> None:
-        """Remember that a field's value was refused in these rows, bool [row]."""
-        self._refused[field] = rows
+    def refuse(self, field: str, beyond: pa.Array, unread: pa.Array) -> None:
+        """Remember in which rows a field's value was out of range, and in which it could not be read, bool [row]."""
+        self._refused |= {field: beyond, field + UNREADABLE: unread}
 
     def nulled(self) -> pa.Array:
         """Give the names of the refused fields of each row."""
@@ -95,12 +99,17 @@ class MetadataColumns:
         return pa.nulls(self._table.num_rows, kind)
 
 
-def in_unit(table: TypedColumns, spec: LabelSpec) -> tuple[pa.Array, pa.Array]:
-    """Give a column in the label's unit, null where it is out of range; and where a value stood that is not given."""
+def in_unit(table: TypedColumns, spec: LabelSpec) -> tuple[pa.Array, pa.Array, pa.Array]:
+    """Give a column in the label's unit, null where it is out of range; where it was, and where it cannot be read."""
     numbers, unread = table.numbers(spec.column)
     numbers = pc.multiply(numbers, factor(spec.source_unit or spec.unit, spec.unit) or 1.0)
-    kept = pa.array(within(numbers.to_numpy(zero_copy_only=False), spec.low, spec.high))
-    return pc.if_else(kept, numbers, None), pc.or_(unread, pc.and_(pc.is_valid(numbers), pc.invert(kept)))
+    return *kept_within(numbers, spec.low, spec.high), unread
+
+
+def kept_within(numbers: pa.Array, low: float | None, high: float | None) -> tuple[pa.Array, pa.Array]:
+    """Give numbers, null where they are out of range; and where they were."""
+    kept = pa.array(within(numbers.to_numpy(zero_copy_only=False), low, high))
+    return pc.if_else(kept, numbers, None), pc.and_(pc.is_valid(numbers), pc.invert(kept))
 
 
 def within(numbers: npt.NDArray[np.float64], low: float | None, high: float | None) -> npt.NDArray[np.bool_]:

@@ -20,7 +20,7 @@ from hemometric.corpus.coded_cells import Likelihoods, read_literal
 from hemometric.corpus.files import sha256_of
 from hemometric.corpus.labels import Label, likelihoods_of
 from hemometric.corpus.metadata import NULLED, MetadataTable, metadata_schema
-from hemometric.corpus.metadata_columns import MetadataColumns, as_columns
+from hemometric.corpus.metadata_columns import MetadataColumns, as_columns, kept_within
 from hemometric.corpus.table_files import read_columns
 from hemometric.errors import UsageError
 from hemometric.vendors import Root, Source
@@ -85,13 +85,14 @@ def read_ptbxl(path: Path, *, min_likelihood: float = 0, statements: bool = Fals
     names = ("patient_id", "age", "sex", "site", "strat_fold", "scp_codes", "filename_lr", "filename_hr")
     table = read_columns(path, [*names, "recording_date"])
     class_of = _diagnostic_classes(path.with_name(STATEMENTS))
-    age, refused_age = table.numbers("age", 0, 300)
+    age, unread = table.numbers("age")
+    age, beyond = kept_within(age, 0, 300)
     unlikely = pc.fill_null(pc.and_(pc.greater(age, 130.0), pc.less(age, 300.0)), False)
     sex = table.text("sex")
     text = table.text("scp_codes")
     codes = [None if cell is None else read_literal(cell) for cell in text.to_pylist()]
     reading = MetadataColumns(table)
-    reading.refuse("age_years", pc.or_(refused_age, unlikely))
+    reading.refuse("age_years", pc.or_(beyond, unlikely), unread)
     columns = {
         "patient_id": table.text("patient_id"),
         "age_years": pc.if_else(unlikely, None, pc.if_else(pc.greater(age, 89.0), 90.0, age)),
@@ -107,7 +108,8 @@ def read_ptbxl(path: Path, *, min_likelihood: float = 0, statements: bool = Fals
     if statements:
         labels += [STATED, STATED_LIKELIHOODS]
         columns |= dict(zip((STATED.column, STATED_LIKELIHOODS.column), as_columns(codes), strict=True))
-    reading.refuse(SUPERCLASSES.column, pc.and_(pc.is_valid(text), pa.array([c is None for c in codes], pa.bool_())))
+    unread = pc.and_(pc.is_valid(text), pa.array([c is None for c in codes], pa.bool_()))
+    reading.refuse(SUPERCLASSES.column, pa.array([False] * len(text)), unread)
     columns[NULLED] = reading.nulled()
     rows = pa.table(columns, schema=metadata_schema(labels))
     records = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -11,11 +11,10 @@ from pydantic import Field, PlainValidator
 from pydantic_core import PydanticCustomError
 
 from hemometric.config import PLACEMENT, SECRET
-from hemometric.corpus import SPLITS
+from hemometric.corpus import open_corpus
 from hemometric.corpus.commit import commit
 from hemometric.corpus.ingest import IngestPlan, ingest_lock, prepare_ingest
 from hemometric.corpus.ingest_config import IngestConfig
-from hemometric.corpus.manifest import Manifest
 from hemometric.corpus.planned import Planned, plan_shards
 from hemometric.corpus.pseudonyms import Key, load_or_create_key
 from hemometric.corpus.rewrites import rewrite_shard
@@ -24,7 +23,9 @@ from hemometric.corpus.source_table import keep_sources
 from hemometric.corpus.units import stage_unit
 from hemometric.errors import UsageError
 from hemometric.runs.base import Workers
+from hemometric.runs.ingest_summary import listed, summary
 from hemometric.runs.pace import Pace
+from hemometric.runs.site_counts import site_lines
 from hemometric.runs.words import counted
 from hemometric.vendors.folders import num_linked_folders
 from hemometric.vendors.scratch import remove_orphans
@@ -105,7 +106,7 @@ def ingest(config: IngestRun, open_map: Callable[[IngestPlan], AbstractContextMa
             lines += _refused_now(plan, planned)
             entries += mapped(rewrite_shard, plan.context, planned.rewrites)
         manifest = commit(plan, planned, entries)
-    return [*lines, *summary(manifest), f"corpus: {config.out}"]
+    return [*lines, *summary(manifest), *site_lines(open_corpus(config.out)), f"corpus: {config.out}"]
 
 
 def _refused_now(plan: IngestPlan, planned: Planned) -> list[str]:
@@ -136,49 +137,3 @@ def _stage(plan: IngestPlan, mapped: Map) -> None:
     with Pace("ingest", plan.num_fresh) as pace:
         for staged in mapped(stage_unit, plan.context, plan.units):
             pace.add(staged.num_sources)
-
-
-def summary(manifest: Manifest) -> list[str]:
-    """Say what a corpus holds, in a few lines."""
-    counts = manifest.counts
-    found = counted(counts.found, "recording")
-    lines = [f"{counts.accepted} of {found} accepted, in {counted(len(manifest.shards), 'shard')}"]
-    if counts.rejected:
-        reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(counts.rejected.items()))
-        lines.append(f"refused: {reasons} (see `hemometric quarantine list`)")
-    if counts.unmatched and manifest.table.kind != "none":
-        lines.append(f"{counts.unmatched} recordings have no row in the table")
-    if counts.nulled:
-        nulled = ", ".join(f"{field} {count}" for field, count in sorted(counts.nulled.items()))
-        lines.append(f"values out of range, now absent: {nulled}")
-    for name, outcomes in sorted(counts.paired.items()):
-        lines.append(f"{name}: ECGs {listed(outcomes)}; its table's values {listed(counts.measurements[name])}")
-    lines += unusable(counts.measurements)
-    splits = ", ".join(
-        f"{name} {counts.splits[name].recordings} of {counts.splits[name].patients} patients" for name in SPLITS
-    )
-    lines.append(f"splits: {splits}")
-    if empty := [name for name in SPLITS if not counts.splits[name].recordings]:
-        lines.append(f"careful: no recording is in {' or '.join(empty)}; see ingest.split")
-    if counts.labels:
-        lines.append("labels: " + ", ".join(f"{name} on {count}" for name, count in sorted(counts.labels.items())))
-    return lines
-
-
-def unusable(measurements: Mapping[str, Mapping[str, int]]) -> list[str]:
-    """Warn of labels none of whose values could be used, because of how their table was read."""
-    lines = []
-    for name, fates in sorted(measurements.items()):
-        stated = sum(fates.values()) - fates.get("no_value", 0)
-        if stated and fates.get("unreadable", 0) == stated:
-            lines.append(f"careful: no value of {name} is a readable number; see decimal and delimiter of its table")
-        elif stated and fates.get("unknown_unit", 0) == stated:
-            lines.append(f"careful: no value of {name} has a unit that can be converted; see unit and source_unit")
-        elif stated and fates.get("unreadable", 0) + fates.get("unknown_unit", 0) == stated:
-            lines.append(f"careful: no value of {name} is a readable number of a known unit; see decimal and unit")
-    return lines
-
-
-def listed(counts: Mapping[str, int]) -> str:
-    """Write counts that are not 0, by name."""
-    return ", ".join(f"{name} {count}" for name, count in sorted(counts.items()) if count) or "none"

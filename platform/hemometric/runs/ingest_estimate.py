@@ -7,14 +7,14 @@ import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hemometric.corpus import SPLITS, HashSplit
+from hemometric.corpus import SPLITS, HashSplit, SiteSplit
 from hemometric.corpus.ledger import with_keyed
 from hemometric.corpus.measured_rows import stage_measurements
 from hemometric.corpus.notes import Noted, count
@@ -24,7 +24,9 @@ from hemometric.corpus.survey import Survey, survey, units_of
 from hemometric.corpus.units import read_unit
 from hemometric.errors import UsageError
 from hemometric.progress import as_clock
-from hemometric.runs.ingest import IngestRun, listed, not_followed, unusable
+from hemometric.runs.ingest import IngestRun, not_followed
+from hemometric.runs.ingest_summary import listed, nulled_lines, unpaired, unusable
+from hemometric.runs.site_counts import SiteCounts
 from hemometric.runs.words import counted
 from hemometric.vendors.scratch import scratch
 
@@ -131,8 +133,16 @@ def _found(found: Survey) -> list[str]:
     }
     lines.append(", ".join(f"{name} {count}" for name, count in states.items() if count or name in ("new", "known")))
     if found.context.has_table:
-        unmatched = int((found.table.positions([source.key for source in found.sources]) < 0).sum())
+        positions = found.table.positions([source.key for source in found.sources])
+        unmatched = int((positions < 0).sum())
         lines.append(f"table: {num - unmatched} recordings have a row, {unmatched} have none")
+        rule, sites, rows = found.context.config.split, SiteCounts(), found.table.take(positions)
+        sites.add(
+            rows["site"],
+            rows["patient_id"],
+            lambda site: rule.of_recording(None, site, None) if isinstance(rule, SiteSplit) else None,
+        )
+        lines += sites.lines()
     return lines
 
 
@@ -229,29 +239,17 @@ def _told_of(found: Survey, sample: Sample) -> list[str]:
     measured = found.context.measured
     noted: Noted = count(sample.notes, measured.names if measured else ())
     lines = []
-    if noted.nulled:
-        lines.append(f"of the sample, values out of range or unreadable: {listed(noted.nulled)}")
+    lines += nulled_lines(noted.nulled, "of the sample, ")
     for name, outcomes in noted.paired.items():
         fates = measured.counts[name] if measured else {}
         lines.append(f"{name}: the sample's ECGs {listed(outcomes)}; its table's values {listed(fates)}")
-        if sample.num_accepted and not outcomes["paired"]:
-            lines.append(f"careful: no ECG of the sample has a value of {name}; see {_advice(outcomes)}")
-    lines += unusable(measured.counts) if measured else []
+    if measured:
+        lines += [*unusable(measured.counts), *unpaired(noted.paired, measured.counts, "ECG of the sample")]
     lines.append("splits of the sample: " + ", ".join(f"{name} {sample.splits[name]}" for name in SPLITS))
     empty = [name for name in SPLITS if not sample.splits[name]]
     if empty and sample.num_accepted and found.base is None:
         lines.append(f"careful: no recording of the sample is in {' or '.join(empty)}; see ingest.split")
     return lines
-
-
-def _advice(outcomes: Mapping[str, int]) -> str:
-    """Name the fields that most ECGs without a value come from."""
-    fields = {
-        "no_time": "the ECGs' own time (table.acquired)",
-        "no_partner": "the table's patient and items, and identity.rules",
-        "out_of_window": "the table's time, time_format and pair",
-    }
-    return fields[max(fields, key=lambda outcome: outcomes[outcome])]
 
 
 def _free(out: Path) -> int:

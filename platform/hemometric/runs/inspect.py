@@ -9,9 +9,10 @@ from hemometric.corpus import Corpus, open_corpus, verify
 from hemometric.corpus.files import usable
 from hemometric.errors import UsageError
 from hemometric.evaluation import ecg_page, save_page
-from hemometric.runs.ingest import summary
+from hemometric.runs.ingest_summary import summary
 from hemometric.runs.neighbour_folder import open_graph
 from hemometric.runs.neighbour_picture import draw_neighbours
+from hemometric.runs.site_counts import site_lines
 from hemometric.runs.words import counted
 from hemometric.waveform import standard_leads
 
@@ -61,6 +62,7 @@ def inspect_corpus(path: Path, *, draw: str | None, out: Path, neighbours: Path 
     )
     lines = [
         *summary(corpus.manifest),
+        *site_lines(corpus),
         "rates: " + ", ".join(f"{rate:g} Hz on {count}" for rate, count in sorted(rates.items())),
         f"duration: {durations[0]:.1f} to {durations[-1]:.1f} s",
         "formats: " + ", ".join(f"{name} {count}" for name, count in sorted(formats.items())),

@@ -17,7 +17,7 @@ from hemometric.corpus.placement import ACROSS, DUPLICATE
 from hemometric.corpus.regrouping import regroup, remove_scratch
 from hemometric.corpus.tidying import sweep
 from hemometric.runs.folder import claimed_folder
-from hemometric.runs.ingest import summary
+from hemometric.runs.ingest_summary import summary
 from hemometric.runs.pace import Pace
 from hemometric.runs.words import counted, finished_already
 

@@ -19,6 +19,7 @@ from hemometric.errors import DataRejectedError, UsageError
         (IdRules(), ["p1", "p1\u200b", "p\u00ad1", "\ufeffp1", "\u200ep1 \u200b"]),
         (IdRules(with_site=True), ["north/7", "no\u00adrth/7", "north \u200b/ 7\u200b"]),
         (IdRules(leading_zeros="strip"), ["00123", "123 ", "0123"]),
+        (IdRules(case="fold", remove="mrn-", leading_zeros="strip"), ["MRN-0015709", "mrn0015709", "15709"]),
         (IdRules(remove="-. ", case="fold"), ["AB-12.3", "ab123", "a b 12 3"]),
         (IdRules(remove="PT-", case="fold"), ["PT-123", "pt-123", "Pt123", "1-2-3", "t123P"]),
         (IdRules(remove="pt-", case="fold"), ["PT-123", "pt-123", "123"]),

@@ -15,7 +15,7 @@ from hemometric.corpus.measured_rows import FATES
 from hemometric.corpus.measurements import ColumnLabel, Pair, WideTable
 from hemometric.corpus.pairing import OUTCOMES
 from hemometric.errors import UsageError
-from hemometric.runs.ingest import summary
+from hemometric.runs.ingest_summary import summary
 
 ECG = datetime(2020, 5, 10, 12)
 
