@@ -30,6 +30,16 @@ def test_a_corpus_is_opened_by_text_too_and_by_nothing_that_is_no_path(whole_cor
             open_corpus(given)  # type: ignore[arg-type]
 
 
+def test_the_python_of_the_readme_reads_a_corpus(corpus_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+    code = text.partition("A corpus, without Ray and torch:")[2].partition("```python\n")[2].partition("```")[0]
+    monkeypatch.chdir(corpus_path.parent)
+    found: dict[str, Any] = {}
+    exec(code, found)
+    assert len(found["train"]) == open_corpus(corpus_path).manifest.counts.splits["train"].recordings > 0
+    assert found["signal"].shape == (12, 2500)
+
+
 def test_table_and_recordings_agree_split_by_split(whole_corpus: Path) -> None:
     corpus = open_corpus(whole_corpus)
     everything = corpus.table()
