@@ -21,6 +21,7 @@ from hemometric.vendors.folders import Found, by_suffix, choose, header_vendor, 
 from hemometric.vendors.places import Place, base_name
 from hemometric.vendors.scratch import scratch
 from hemometric.vendors.source import HEAD_BYTES, MAX_FILE_BYTES, Piece, Refusal, Vendor, location_of, stem_of
+from hemometric.vendors.wfdb_names import spellings
 
 T = TypeVar("T")
 _BATCH = 512
@@ -176,7 +177,7 @@ class _Folder:
                     continue
                 path = self._scratch / written
                 path.write_bytes(head)
-                self._beside[name] = _names(vendor.companions(path) if vendor.companions else ())
+                self._beside[name] = self._here(name, vendor.companions(path) if vendor.companions else ())
                 self._below[name] = self._parts(name, path)
                 for one in self._scratch.iterdir():
                     one.unlink()
@@ -191,20 +192,21 @@ class _Folder:
             heads = self._place.heads([self._files[one].piece for one in batch], _MAX_HEADER_BYTES)
             for one, head in zip(batch, heads, strict=True):
                 path.with_name(one).write_bytes(head)
-        for companion in vendor.companions(path) if vendor.companions else ():
-            if companion.name in self._files and self._files[companion.name].refusal is None:
-                companion.touch()
-        return _names(vendor.parts(path))
+        for one in self._here(name, vendor.companions(path) if vendor.companions else ()):
+            if one in self._files and self._files[one].refusal is None:
+                path.with_name(one).touch()
+        return self._here(name, vendor.parts(path))
+
+    def _here(self, header: str, named: Iterable[Path]) -> tuple[str, ...]:
+        """Give the names that files of a header have here, which may differ by capitals from what it says."""
+        spelt = [spellings(Path(header), path.name) for path in named]
+        return tuple(next((one for one in names if one in self._files), names[0]) for names in spelt)
 
     def _is_looked_into(self, name: str, vendor: Vendor) -> bool:
         if vendor.parts is None and vendor.companions is None:
             return False
         suffixes = {Path(one).suffix.casefold() for one in self._stems[stem_of(name)]}
         return self._place.heads_are_cheap or suffixes.isdisjoint(vendor.whole_with)
-
-
-def _names(paths: Iterable[Path]) -> tuple[str, ...]:
-    return tuple(path.name for path in paths)
 
 
 def _batches(items: Sequence[T]) -> Iterator[list[T]]:

@@ -13,6 +13,7 @@ from hemometric.vendors.demographics import age_from_text, sex_from_text
 from hemometric.vendors.source import ReadError, Vendor, one_ecg, read_bounded
 from hemometric.vendors.traces import Lead, stacked, to_lead
 from hemometric.vendors.wfdb_header import MAX_HEADER_BYTES, Header, parse_header
+from hemometric.vendors.wfdb_names import beside
 from hemometric.vendors.wfdb_segments import claimed_segments, read_segments, segment_paths
 from hemometric.vendors.wfdb_signals import read_signals, signal_files
 
@@ -35,11 +36,11 @@ def _companions(path: Path) -> tuple[Path, ...]:
     header = _header(path)
     if header is None:
         return ()
-    named = [path.with_name(name) for name in signal_files(header)]
+    named = [beside(path, name) for name in signal_files(header)]
     for segment in segment_paths(path, header):
         own = _header(segment)
         named.append(segment)
-        named += [path.with_name(name) for name in signal_files(own)] if own else []
+        named += [beside(segment, name) for name in signal_files(own)] if own else []
     return tuple(dict.fromkeys(named))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from hemometric.vendors.source import MAX_VALUES, ReadError, read_bounded
 from hemometric.vendors.traces import Lead, Trace, join
 from hemometric.vendors.wfdb_header import MAX_HEADER_BYTES, NULL, Header, Segment, parse_header
+from hemometric.vendors.wfdb_names import beside
 from hemometric.vendors.wfdb_signals import Signals, leads_of, read_signals, signal_files
 
 MAX_SEGMENTS = 4096
@@ -16,7 +17,7 @@ MAX_SEGMENTS = 4096
 
 def segment_path(path: Path, segment: Segment) -> Path:
     """Name the header of a segment, beside the record's own."""
-    return path.with_name(f"{segment.name}{path.suffix}")
+    return beside(path, f"{segment.name}{path.suffix}")
 
 
 def segment_paths(path: Path, header: Header) -> tuple[Path, ...]:
@@ -104,10 +105,10 @@ def _check_headers(path: Path, header: Header) -> None:
     for segment in dict.fromkeys(segments):  # the same one may come often
         if segment.name == NULL:
             continue
-        own = _header_of(path, header, segment)
+        own, at = _header_of(path, header, segment), segment_path(path, segment)
         leads = leads_of(own)
         files = {own.signals[index].file for index in leads.values()}
-        if not files <= set(signal_files(own)) or not all(path.with_name(name).is_file() for name in files):
+        if not files <= set(signal_files(own)) or not all(beside(at, name).is_file() for name in files):
             raise ReadError("missing_file", "a file that the header names is not in its folder")
         if leads:
             layout = set(leads) if layout is None else layout
@@ -150,7 +151,8 @@ def _read(path: Path, header: Header, segments: tuple[Segment, ...], max_values:
         if segment.name != NULL:
             own = _header_of(path, header, segment)
             if leads_of(own):
-                signals = read_signals(path, replace(own, num_frames=segment.num_frames), max_values)
+                whole = replace(own, num_frames=segment.num_frames)
+                signals = read_signals(segment_path(path, segment), whole, max_values)
                 max_values -= signals.num_decoded
                 yield start, signals
         start += segment.num_frames

@@ -15,6 +15,7 @@ from hemometric.vendors.source import MAX_VALUES, ReadError, read_bounded, read_
 from hemometric.vendors.traces import Trace
 from hemometric.vendors.wfdb_flac import FLAC_FORMATS, decode_flac
 from hemometric.vendors.wfdb_header import Header, SignalLine
+from hemometric.vendors.wfdb_names import beside
 from hemometric.vendors.wfdb_samples import FORMATS, Counts, decode, num_bytes, num_values
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_\-][A-Za-z0-9_.\-]{0,254}", re.ASCII)
@@ -137,7 +138,7 @@ def _read_file(path: Path, header: Header, members: list[int], max_values: int) 
         )
     of_kind = _flac_frames if storage in FLAC_FORMATS else _plain_frames
     try:
-        frames = of_kind(path.with_name(signals[0].file), signals, header.num_frames, max_values)
+        frames = of_kind(beside(path, signals[0].file), signals, header.num_frames, max_values)
     except FileNotFoundError:
         raise ReadError("missing_file", "a file that the header names is not in its folder") from None
     if len(frames) == 0:
