@@ -137,14 +137,23 @@ class Identity(Config):
     rules : IdRules
     same : Path or None
         A link file: CSV or Parquet with the columns ``id`` and ``same_as``, a row for each two ids of one person. It
-        may grow: a link found later moves nobody (see `placement`).
+        may grow: a link found later moves nobody (see `placement`). A corpus keeps each link for ever, also one that is
+        taken out of the file; a corpus without it has to be made anew.
     """
 
     rules: IdRules = Field(default_factory=IdRules)
     same: Annotated[Path | None, PLACEMENT] = None
 
     def links(self) -> list[tuple[str, str]]:
-        """Read the link file: pairs of ids as they are written there; rows that lack one, or name nobody, say nothing.
+        """Give pairs of ids as the link file writes them; rows that lack one, or name nobody, say nothing."""
+        return [
+            (first, second)
+            for first, second in self.rows()
+            if first and second and not (self.rules.names_nobody(first) or self.rules.names_nobody(second))
+        ]
+
+    def rows(self) -> list[tuple[str | None, str | None]]:
+        """Read the link file, all of its rows.
 
         Raises
         ------
@@ -155,5 +164,4 @@ class Identity(Config):
             return []
         table = read_columns(self.same, LINK_COLUMNS)
         columns: list[pa.Array] = [table.text(name) for name in LINK_COLUMNS]
-        pairs = zip(*(column.to_pylist() for column in columns), strict=True)
-        return [pair for pair in pairs if not any(map(self.rules.names_nobody, pair))]
+        return list(zip(*(column.to_pylist() for column in columns), strict=True))

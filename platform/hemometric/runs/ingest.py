@@ -15,6 +15,7 @@ from hemometric.corpus import open_corpus
 from hemometric.corpus.commit import commit
 from hemometric.corpus.ingest import IngestPlan, ingest_lock, prepare_ingest
 from hemometric.corpus.ingest_config import IngestConfig
+from hemometric.corpus.link_file import count_rows
 from hemometric.corpus.planned import Planned, plan_shards
 from hemometric.corpus.pseudonyms import Key, load_or_create_key
 from hemometric.corpus.rewrites import rewrite_shard
@@ -23,7 +24,7 @@ from hemometric.corpus.source_table import keep_sources
 from hemometric.corpus.units import stage_unit
 from hemometric.errors import UsageError
 from hemometric.runs.base import Workers
-from hemometric.runs.ingest_summary import listed, summary
+from hemometric.runs.ingest_summary import link_lines, listed, summary
 from hemometric.runs.pace import Pace
 from hemometric.runs.site_counts import site_lines
 from hemometric.runs.words import counted
@@ -95,7 +96,8 @@ def ingest(config: IngestRun, open_map: Callable[[IngestPlan], AbstractContextMa
         plan = prepare_ingest(config.ingest, config.sources, config.out, key, retry_quarantine=config.retry_quarantine)
         lines += [*not_followed(config.sources), *_keep_sources(config, key, plan)]
         if plan.finished is not None:
-            return [*lines, f"{config.out} holds these recordings already; nothing to do", *summary(plan.finished)]
+            lines.append(f"{config.out} holds these recordings already; nothing to do")
+            return [*lines, *summary(plan.finished), *_links(plan)]
         with open_map(plan) as mapped:
             _stage(plan, mapped)
             planned = plan_shards(plan)
@@ -106,7 +108,8 @@ def ingest(config: IngestRun, open_map: Callable[[IngestPlan], AbstractContextMa
             lines += _refused_now(plan, planned)
             entries += mapped(rewrite_shard, plan.context, planned.rewrites)
         manifest = commit(plan, planned, entries)
-    return [*lines, *summary(manifest), *site_lines(open_corpus(config.out)), f"corpus: {config.out}"]
+    sites = site_lines(open_corpus(config.out))
+    return [*lines, *summary(manifest), *sites, *_links(plan), f"corpus: {config.out}"]
 
 
 def _refused_now(plan: IngestPlan, planned: Planned) -> list[str]:
@@ -131,6 +134,14 @@ def _keep_sources(config: IngestRun, key: Key, plan: IngestPlan) -> list[str]:
     except UsageError as error:  # such as a key on a volume that is read only: its corpora are as good
         return [f"careful: `hemometric quarantine locate` will not know these recordings: {error}"]
     return []
+
+
+def _links(plan: IngestPlan) -> list[str]:
+    """Say what the rows of the link file came to."""
+    identity, key = plan.context.config.identity, plan.context.key
+    if identity.same is None:
+        return []
+    return link_lines(count_rows(identity, key, open_corpus(plan.context.out), plan.names))
 
 
 def _stage(plan: IngestPlan, mapped: Map) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from hemometric.corpus import SPLITS
 from hemometric.corpus.labels import LABEL_PREFIX
+from hemometric.corpus.link_file import LinkRows
 from hemometric.corpus.manifest import Counts, Manifest
 from hemometric.corpus.metadata import UNREADABLE
 from hemometric.runs.words import counted
@@ -108,6 +109,28 @@ def _advice(outcomes: Mapping[str, int]) -> str:
         "out_of_window": "the table's time, time_format and pair",
     }
     return fields[max(fields, key=lambda outcome: outcomes[outcome])]
+
+
+def link_lines(rows: LinkRows) -> list[str]:
+    """Say what the rows of a link file came to, and that a link which was taken out of it stays."""
+    num = rows.joining + rows.unknown + rows.unfit + rows.empty
+    parts = {
+        "of patients of the corpus": rows.joining,
+        "of nobody in it": rows.unknown,
+        "with an id that identity.rules.pattern refuses": rows.unfit,
+        "without two ids": rows.empty,
+    }
+    told = ", ".join(f"{count} {what}" for what, count in parts.items() if count or what == "of patients of the corpus")
+    lines = [f"link file: {counted(num, 'row')}, {told}"]
+    if num and not rows.joining:
+        lines.append("careful: the link file joins nobody; see that its ids are spelt as in the table, identity.rules")
+    if rows.unsaid:
+        one = rows.unsaid == 1
+        lines.append(
+            f"{counted(rows.unsaid, 'patient')} {'goes' if one else 'go'} under another's name, which the link file "
+            "does not say: both have the same ECG, or it once did; links stay, and a corpus without one has to be made anew"
+        )
+    return lines
 
 
 def listed(counts: Mapping[str, int]) -> str:

@@ -7,10 +7,12 @@ import pyarrow as pa
 import pytest
 
 from hemometric.corpus import ColumnsTable, IngestConfig, LabelSpec, SiteSplit
+from hemometric.corpus.identity import Identity
+from hemometric.corpus.link_file import LinkRows
 from hemometric.corpus.measurements import ColumnLabel, ItemLabel, LongTable, Pair, WideTable
 from hemometric.runs import ingest, ingest_estimate
 from hemometric.runs.ingest import IngestRun
-from hemometric.runs.ingest_summary import nulled_lines, unpaired, unusable
+from hemometric.runs.ingest_summary import link_lines, nulled_lines, unpaired, unusable
 from hemometric.runs.inspect import inspect_corpus
 from hemometric.runs.site_counts import SiteCounts
 
@@ -151,3 +153,24 @@ def test_warnings_are_of_the_counts_alone() -> None:
     assert unpaired({"w": outcomes}, {"w": {"used": 0}}) == [], "what became of the values is said"
     assert unusable({"w": {"used": 1, "no_value": 9}}) == []
     assert nulled_lines({}) == []
+
+
+def test_a_link_file_says_what_its_rows_came_to_and_that_links_stay(run: Any, tmp_path: Path) -> None:
+    links = tmp_path / "links.csv"
+    links.write_text("id,same_as\np0,p1\nq0,q1\np3,\n")
+    config = run({}, identity=Identity(same=links))
+    told = beginning(ingest.run(config), "link file: ")
+    assert told == ["link file: 3 rows, 1 of patients of the corpus, 1 of nobody in it, 1 without two ids"]
+    links.write_text("id,same_as\n")
+    told = ingest.run(config)
+    assert any("nothing to do" in line for line in told)
+    (line,) = beginning(told, "1 patient goes under another's name")
+    assert line.endswith("links stay, and a corpus without one has to be made anew")
+
+
+def test_a_link_file_that_joins_nobody_is_warned_of() -> None:
+    assert link_lines(LinkRows(0, 2, 0, 3, 0)) == [
+        "link file: 5 rows, 0 of patients of the corpus, 2 of nobody in it, 3 without two ids",
+        "careful: the link file joins nobody; see that its ids are spelt as in the table, identity.rules",
+    ]
+    assert link_lines(LinkRows(0, 0, 0, 0, 0)) == ["link file: 0 rows, 0 of patients of the corpus"]
