@@ -128,7 +128,7 @@ def link_lines(rows: LinkRows) -> list[str]:
         one = rows.unsaid == 1
         lines.append(
             f"{counted(rows.unsaid, 'patient')} {'goes' if one else 'go'} under another's name, which the link file "
-            "does not say: both have the same ECG, or it once did; links stay, and a corpus without one has to be made anew"
+            "does not say: both have the same ECG, or it once did; links stay, and a corpus without one must be made anew"
         )
     return lines
 

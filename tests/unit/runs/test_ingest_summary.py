@@ -165,7 +165,7 @@ def test_a_link_file_says_what_its_rows_came_to_and_that_links_stay(run: Any, tm
     told = ingest.run(config)
     assert any("nothing to do" in line for line in told)
     (line,) = beginning(told, "1 patient goes under another's name")
-    assert line.endswith("links stay, and a corpus without one has to be made anew")
+    assert line.endswith("links stay, and a corpus without one must be made anew")
 
 
 def test_a_link_file_that_joins_nobody_is_warned_of() -> None:
