@@ -233,8 +233,19 @@ def _rejected(
     tables.append(left_out.cast(QUARANTINE_SCHEMA))
     before = _quarantine(plan)
     released = pa.array(sorted(plan.ledger.released), pa.string())
-    tables.append(before.filter(pc.invert(pc.is_in(before["recording_id"], released))))
+    tables.append(_following(before.filter(pc.invert(pc.is_in(before["recording_id"], released))), left_out))
     return pa.concat_tables(tables).sort_by([(name, "ascending") for name in QUARANTINE_SCHEMA.names])
+
+
+def _following(quarantine: pa.Table, left_out: pa.Table) -> pa.Table:
+    """Let duplicates follow a recording that leaves for its split: nothing is kept any more that they would double."""
+    across = left_out.filter(pc.equal(left_out["reason"], ACROSS))
+    told = dict(zip(across["recording_id"].to_pylist(), across["detail"].to_pylist(), strict=True))
+    rows = [
+        {**row, "reason": ACROSS, "detail": told[row["same_as"]], "same_as": None} if row["same_as"] in told else row
+        for row in (quarantine.to_pylist() if told else ())
+    ]
+    return pa.Table.from_pylist(rows, schema=quarantine.schema) if told else quarantine
 
 
 def _next_numbers(base: Corpus | None) -> dict[Split, int]:

@@ -144,6 +144,26 @@ def test_a_copy_of_what_was_in_train_does_not_test(archive: Path, tmp_path: Path
         assert found["r2"] == "test"
 
 
+def test_a_duplicate_follows_what_was_kept_instead_of_it(
+    archive: Path, tmp_path: Path, write_record, ingest, key: Key
+) -> None:
+    """Nothing is called the same as another that is kept, where none is kept any more."""
+    config, out = config_for(tmp_path), tmp_path / "out"
+    patients = dict(line.split(",")[:2] for line in (tmp_path / "labels.csv").read_text().splitlines()[1:])
+    write_record(archive, "copy", seed=0)
+    write_table(tmp_path, {**patients, "copy": patients["r0"]})
+    ingest(config, [archive], out, key)
+    assert sorted(places(out, key).values()) == ["duplicate", "test", "train", "train"]
+    link(tmp_path)
+    manifest = ingest(config, [archive], out, key)
+    assert manifest.counts.rejected == {ACROSS: 3}
+    assert places(out, key) == {**OUT, "copy": ACROSS}
+    quarantine = open_corpus(out).quarantine()
+    assert quarantine["same_as"].null_count == 3
+    assert {split_of(detail) for detail in quarantine["detail"].to_pylist()} == {"train"}
+    assert verify(out, key) == manifest
+
+
 def test_a_folder_of_another_name_makes_nobody_new(archive: Path, tmp_path: Path, ingest, key: Key) -> None:
     config, out = config_for(tmp_path), tmp_path / "out"
     ingest(config, [archive], out, key)
