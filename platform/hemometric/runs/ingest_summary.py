@@ -125,10 +125,10 @@ def link_lines(rows: LinkRows) -> list[str]:
     if num and not rows.joining:
         lines.append("careful: the link file joins nobody; see that its ids are spelt as in the table, identity.rules")
     if rows.unsaid:
-        one = rows.unsaid == 1
+        goes = "goes" if rows.unsaid == 1 else "go"
         lines.append(
-            f"{counted(rows.unsaid, 'patient')} {'goes' if one else 'go'} under another's name, which the link file "
-            "does not say: both have the same ECG, or it once did; links stay, and a corpus without one must be made anew"
+            f"{counted(rows.unsaid, 'patient')} {goes} under another's name, which the link file does not say: both have "
+            "the same ECG, or it once did; links stay, and a corpus without one must be made anew"
         )
     return lines
 

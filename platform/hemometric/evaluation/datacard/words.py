@@ -21,7 +21,7 @@ REASONS = {
     "id_missing": "an ECG without a name, in a file of several",
     "lead_conflict": "its file names one lead in two ways",
     "limb_lead_identity": "the limb leads contradict each other: swapped, mislabelled or scaled",
-    "linked_across_splits": "its patient turned out to be one of a stricter split",
+    "linked_across_splits": "its patient turned out to be one of another split",
     "missing_file": "a file that belongs to it is not there",
     "missing_leads": "leads that must be there can neither be read nor derived",
     "missing_patient": "neither the table nor the file names the patient",
