@@ -127,8 +127,8 @@ def link_lines(rows: LinkRows) -> list[str]:
     if rows.unsaid:
         goes = "goes" if rows.unsaid == 1 else "go"
         lines.append(
-            f"{counted(rows.unsaid, 'patient')} {goes} under another's name, which the link file does not say: both have "
-            "the same ECG, or it once did; links stay, and a corpus without one must be made anew"
+            f"{counted(rows.unsaid, 'patient')} {goes} under another's name, which the link file does not say: both "
+            "have the same ECG, or it once did; links stay, and a corpus without one must be made anew"
         )
     return lines
 
