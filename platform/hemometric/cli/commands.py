@@ -86,10 +86,7 @@ def ingest(
     ] = None,
     config: ConfigFile = None,
     retry_quarantine: Annotated[
-        bool,
-        typer.Option(
-            "--retry-quarantine", help="Read again, too, what the corpus refused before; nobody changes splits."
-        ),
+        bool, typer.Option("--retry-quarantine", help="Read again, too, what the corpus refused before.")
     ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Write nothing; read a sample, and say what an ingest would do and cost.")
