@@ -6,6 +6,7 @@ import csv
 import difflib
 import gzip
 import io
+import re
 import zlib
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ from hemometric.errors import UsageError
 _PARQUET_MAGIC = b"PAR1"
 _GZIP_MAGIC = b"\x1f\x8b"
 _MAX_HEADER = 1 << 20
+_NUMERIC = re.compile(r"[-+]?[0-9][-0-9.,:/ ]*")
 
 
 class TableFile(Config):
@@ -164,4 +166,6 @@ def _need(path: Path, wanted: Sequence[str], found: Sequence[str]) -> None:
         return
     close = difflib.get_close_matches(missing[0], found, n=1, cutoff=0.6)
     hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(map(str, found)) or 'none'}"
+    if not close and any(map(_NUMERIC.fullmatch, found)):  # without a header, these would be the values of a patient
+        hint = f"some of the {len(found)} names in its first row are numbers: give it a header, if it has none"
     raise UsageError(f"table {path} has no column {missing[0]!r}; {hint}")

@@ -230,6 +230,12 @@ def test_extensions_of_versions_are_no_extensions(tmp_path: Path) -> None:
     [
         ("recrd,mrn\na,1\n", "no column 'record'; did you mean 'recrd'"),
         ("", "no column 'record'; it has none"),
+        (
+            "r0,90001,DOE^JOHN\n",
+            "no column 'record'; some of the 3 names in its first row are numbers: give it a header",
+        ),
+        ("r0,1956-03-04,DOE^JOHN\n", "no column 'record'; some of the 3 names in its first row are numbers"),
+        ("file,who\na,DOE^JOHN\n", "no column 'record'; it has file, who"),
         ("record,mrn,mrn\na,1,2\n", "'mrn' stands twice"),
         ("record,mrn\na,1\na,2\n", "a record is named again, with other values, in row 2 below the header"),
         ("record,mrn\n,1\n", "names no record"),
@@ -244,6 +250,7 @@ def test_tables_that_do_not_fit_end_in_one_sentence(tmp_path: Path, content: str
     with pytest.raises(UsageError, match=sentence) as caught:
         ColumnsTable(path=path, record="record", patient="mrn").build([])
     assert "\n" not in str(caught.value)
+    assert "DOE" not in str(caught.value)
 
 
 def test_missing_table_and_truncated_parquet(tmp_path: Path) -> None:
