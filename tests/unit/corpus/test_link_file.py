@@ -45,7 +45,7 @@ def test_rows_are_counted_by_what_they_came_to(
         return count_rows(config.identity, plan.context.key, open_corpus(out), plan.names)
 
     assert counted("") == LinkRows(0, 0, 0, 0, 0)
-    assert counted("x1,x2\n1,\nunknown,2\n3,0003\n") == LinkRows(joining=0, unknown=1, unfit=1, empty=3, unsaid=0)
+    assert counted("x1,x2\n1,\nunknown,2\n3,0003\n") == LinkRows(joining=0, unknown=0, unfit=1, empty=3, unsaid=0)
     assert counted("1,02\n77,78\n") == LinkRows(joining=1, unknown=1, unfit=0, empty=0, unsaid=0)
     assert counted("77,78\n") == LinkRows(joining=0, unknown=1, unfit=0, empty=0, unsaid=1), "1 is 2 for ever"
     assert counted("3,99\n") == LinkRows(joining=1, unknown=0, unfit=0, empty=0, unsaid=1), "77 and 78 are nobody here"
