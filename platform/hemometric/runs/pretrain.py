@@ -15,7 +15,7 @@ from torch import Tensor
 from hemometric.batches import PairBatches, PatientBatches, permutation
 from hemometric.config import Added
 from hemometric.corpus import Cache
-from hemometric.encoders import EncoderConfig, NoProjection, ProjectionConfig, ResNet1dConfig, save
+from hemometric.encoders import Encoder, EncoderConfig, NoProjection, ProjectionConfig, ResNet1dConfig, save
 from hemometric.errors import UsageError
 from hemometric.learning import Learner, World, recording_keys
 from hemometric.mining import BatchMiner, Landmarks, MiningConfig, comparable, keep, write_triplets
@@ -151,14 +151,7 @@ def pretrain(config: PretrainRun, world: World | None = None, hooks: Hooks | Non
     feed, miner = mining_feed(config, cache, rows, world)
     if miner is not None:
         miner.warm_up()
-    learner = Learner(
-        encoder,
-        pretrain_loss(config.objective, config.projection.width_of(config.encoder.embedding_dim)),
-        seed=config.seed,
-        views=config.shown.build(config.preparation.rate_hz),
-        projection=config.projection.build(config.encoder.embedding_dim, config.encoder.norm),
-        mined_by="" if miner is None else miner.params_hash,
-    )
+    learner = learner_of(config, encoder, miner)
     outcome = fit_run(
         config,
         learner,
@@ -182,6 +175,18 @@ def pretrain(config: PretrainRun, world: World | None = None, hooks: Hooks | Non
         task=None,
         provenance=provenance(config, corpus, config.num_steps),
         metrics=lasting(outcome.losses, outcome.validations[-1][1] if outcome.validations else {}),
+    )
+
+
+def learner_of(config: PretrainRun, encoder: Encoder, miner: BatchMiner | None) -> Learner:
+    """Give the learner of a run: the encoder, what it is shown, what stands behind it, and the objective."""
+    return Learner(
+        encoder,
+        pretrain_loss(config.objective, config.projection.width_of(config.encoder.embedding_dim)),
+        seed=config.seed,
+        views=config.shown.build(config.preparation.rate_hz),
+        projection=config.projection.build(config.encoder.embedding_dim, config.encoder.norm),
+        mined_by="" if miner is None else miner.params_hash,
     )
 
 

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 from hemometric.errors import UsageError
 from hemometric.vendors.source import HEAD_BYTES, Piece, Refusal, Vendor, read_bounded
+
+CORPUS = ".hemometric-corpus"
+"""A file that marks a folder as a corpus: what lies there comes from sources, and is none."""
+
+_READERS = 8
 
 
 class Found(NamedTuple):
@@ -42,10 +48,14 @@ def files_of(root: Path, vendors: Sequence[Vendor]) -> Iterator[tuple[Path, Vend
     UsageError
         A folder may not be listed; only the root is named.
     """
-    for folder, names in _folders(root):
-        found = {path: _vendor(path, vendors) for path in (folder / name for name in names)}
-        parts = {part for path, vendor in found.items() if vendor and vendor.parts for part in vendor.parts(path)}
-        yield from ((path, None if path in parts else vendor) for path, vendor in found.items())
+    # Several files at once: a disk or a network that must look for each would else be waited for.
+    with ThreadPoolExecutor(_READERS) as readers:
+        for folder, names in _folders(root):
+            paths = [folder / name for name in names]
+            heads = readers.map(_head, paths)
+            found = {path: choose(path, head, vendors) for path, head in zip(paths, heads, strict=True)}
+            parts = {part for path, vendor in found.items() if vendor and vendor.parts for part in vendor.parts(path)}
+            yield from ((path, None if path in parts else vendor) for path, vendor in found.items())
 
 
 def records_of_file(path: Path, name: str, vendor: Vendor | None) -> Iterator[Found]:
@@ -100,6 +110,9 @@ def _folders(root: Path) -> Iterator[tuple[Path, list[str]]]:
         return
     refused: list[OSError] = []
     for folder, subfolders, names in os.walk(root, onerror=refused.append):
+        if CORPUS in names:
+            subfolders.clear()
+            continue
         subfolders[:] = _shown(subfolders)
         yield Path(folder), _shown(names)
     if refused:
@@ -115,9 +128,8 @@ def _shown(names: Sequence[str]) -> list[str]:
     return sorted(name for name in names if not name.startswith("."))
 
 
-def _vendor(path: Path, vendors: Sequence[Vendor]) -> Vendor | None:
+def _head(path: Path) -> bytes:
     try:
-        head = read_bounded(path, HEAD_BYTES)
+        return read_bounded(path, HEAD_BYTES)
     except OSError:
-        head = b""
-    return choose(path, head, vendors)
+        return b""
