@@ -15,6 +15,7 @@ import yaml
 
 from hemometric.config import dump
 from hemometric.corpus import open_corpus
+from hemometric.corpus.own_files import MARK
 
 
 @dataclass(frozen=True)
@@ -449,7 +450,7 @@ def state(folder: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name not in (".lock", ".identity", "config.yaml", "metrics.jsonl")
+        if path.is_file() and path.name not in (".lock", MARK, ".identity", "config.yaml", "metrics.jsonl")
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from hemometric.errors import PrecheckError, UsageError
 
 TEMPORARY = ".tmp"
 _CHUNK = 1 << 20
+_HALF = re.compile(rf"\.(.+)\.(?:[0-9]+-)?[0-9a-f]{{8}}{re.escape(TEMPORARY)}")
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -124,10 +126,21 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def remove_temporaries(folder: Path) -> None:
-    """Remove what writers that were killed have left behind; call it only under the folder's lock."""
-    for orphan in folder.rglob(f".*{TEMPORARY}"):
-        orphan.unlink(missing_ok=True)
+def became(name: str) -> str:
+    """Give the name that a temporary file was to take; any other name as it is."""
+    half = _HALF.fullmatch(name)
+    return half[1] if half else name
+
+
+def remove_temporaries(*folders: Path) -> None:
+    """Remove what writers that were killed have left behind; call it only under the lock of the folders.
+
+    Hidden files of others stay, and folders within these are not looked into.
+    """
+    for folder in folders:
+        for path in folder.iterdir() if folder.is_dir() else ():
+            if _HALF.fullmatch(path.name) and path.is_file():
+                path.unlink(missing_ok=True)
 
 
 def need_room(folder: Path, num_bytes: int, purpose: str) -> None:

@@ -29,11 +29,12 @@ import pyarrow as pa
 from filelock import FileLock, Timeout
 
 from hemometric.corpus.crosswalk import Names
-from hemometric.corpus.files import make_folder, need_room, remove_temporaries
+from hemometric.corpus.files import make_folder, need_room
 from hemometric.corpus.ingest_config import IngestConfig
 from hemometric.corpus.ledger import Ledger, links_of
 from hemometric.corpus.manifest import Manifest, TableEntry
 from hemometric.corpus.measured_rows import stage_measurements
+from hemometric.corpus.own_files import LOCK, MARK, is_ours, mark, refuse_foreign, remove_halves, staged_files
 from hemometric.corpus.placement import brings_links
 from hemometric.corpus.pseudonyms import Key
 from hemometric.corpus.reader import Corpus
@@ -45,7 +46,6 @@ from hemometric.corpus.units import IngestContext, Unit
 from hemometric.errors import DataRejectedError, PrecheckError, PrivacyError, UsageError
 from hemometric.vendors import Root, Source
 
-LOCK = ".lock"
 _REFUSALS = (UsageError, DataRejectedError, PrivacyError)
 """Ends after which nobody may ever come back; a full disk, a kill or a failed cluster is come back from."""
 
@@ -95,19 +95,22 @@ class IngestPlan:
 
 @contextmanager
 def ingest_lock(out: Path) -> Iterator[None]:
-    """Hold the folder while writing; a killed process lets go of it by itself.
+    """Hold and mark the folder while writing; a killed process lets go of it by itself.
 
-    A run that ends refused leaves nothing but staged work, and no folder that holds none.
+    A run that ends refused leaves nothing but staged work, and no folder that holds none; in somebody's own folder it
+    changes nothing.
 
     Raises
     ------
     PrecheckError
         Another process is writing there.
     UsageError
-        The folder cannot be made, or not be written.
+        The folder cannot be made or written, or holds what no ingest has written, see `own_files.refuse_foreign`.
     """
+    if not is_ours(out):
+        refuse_foreign(out)
     made = [folder for folder in (out, *out.parents) if not folder.exists()]
-    marks = {name: not (out / name).exists() for name in (LOCK, POINTER)}
+    marks = {name: not (out / name).exists() for name in (LOCK, MARK, POINTER)}
     make_folder(out)
     lock = FileLock(out / LOCK)
     try:
@@ -119,6 +122,7 @@ def ingest_lock(out: Path) -> Iterator[None]:
             f"folder {out} cannot be written: {error.strerror}; allow it, or choose another --out"
         ) from None
     try:
+        mark(out)
         yield
     except _REFUSALS:
         with suppress(OSError):  # what keeps it from being tidied is not what was refused
@@ -156,12 +160,12 @@ def prepare_ingest(
         return IngestPlan(context, (), surveyed.sources, entry, ledger, names, links, base, base.manifest)
     units = tuple(units_of(surveyed, ledger.fresh))
     make_folder(context.staging)
-    remove_temporaries(out)
+    remove_halves(out)
     if config.measurements:
         context = replace(context, measured=stage_measurements(config.measurements, context.staging, context.key))
     _clear(context, {unit.name for unit in units})
     staged = sum(path.stat().st_size for path in context.staging.glob("*.arrow"))
-    of_fresh = sum(surveyed.stamps[place].num_bytes for place in ledger.fresh)
+    of_fresh = sum(surveyed.sizes[place] for place in ledger.fresh)
     need_room(out, max(0, of_fresh - staged), "this ingest")
     return IngestPlan(context, units, surveyed.sources, entry, ledger, names, links, base)
 
@@ -169,6 +173,6 @@ def prepare_ingest(
 def _clear(context: IngestContext, names: set[str]) -> None:
     """Remove units and measurements of other inputs, which no try will use."""
     kept = names if context.measured is None else {*names, context.measured.path.stem}
-    for path in (*context.staging.glob("unit-*"), *context.staging.glob("measurements-*")):
-        if path.stem not in kept:
+    for path in staged_files(context.out):
+        if path.name.startswith(("unit-", "measurements-")) and path.stem not in kept:
             path.unlink()

@@ -8,8 +8,9 @@ a spread shard is removed after its last row. Memory holds a row group, the disk
 from __future__ import annotations
 
 import json
-import shutil
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,14 +19,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from hemometric.corpus.files import need_room, replacing, write_bytes
+from hemometric.corpus.files import became, need_room, replacing, write_bytes
 from hemometric.corpus.manifest import ShardEntry
 from hemometric.corpus.reader import Corpus, open_parquet
 from hemometric.corpus.shards import ROW_GROUP_ROWS, ShardPlan, entry_of, finished_shard, writer_options
+from hemometric.corpus.split import SPLITS
 from hemometric.corpus.units import STAGING, open_staged, staged_path
 from hemometric.errors import IntegrityError
 
 FOLDER = "regrouped"
+SCRATCH = re.compile(rf"from-[0-9a-f]{{32}}\.arrow|(?:{'|'.join(SPLITS)})-part-[0-9]+\.json")
+"""What lies there: spread shards, and notes of finished ones."""
+
 _ROW_BYTES = 4096  # of a row beside its signal, at most
 _INDEXED = ("recording_id", "patient", "split", "partition", "rate_hz", "num_samples", "leads", "content", "facts")
 
@@ -157,9 +162,13 @@ def regroup(work: Regrouping) -> Iterator[ShardEntry]:
 
 def remove_scratch(out: Path) -> None:
     """Remove what `regroup` has left; the staged units of an ingest that was killed stay."""
-    shutil.rmtree(out / STAGING / FOLDER, ignore_errors=True)
-    if (out / STAGING).is_dir() and not any((out / STAGING).iterdir()):
-        (out / STAGING).rmdir()
+    folder = out / STAGING / FOLDER
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if SCRATCH.fullmatch(became(path.name)):
+            path.unlink()
+    for emptied in (folder, out / STAGING):
+        with suppress(OSError):  # it is gone, or not empty
+            emptied.rmdir()
 
 
 def _spread(work: Regrouping, origin: Origin) -> None:
@@ -205,7 +214,7 @@ def _note_path(work: Regrouping, plan: ShardPlan) -> Path:
 def _clear(work: Regrouping, needed: Mapping[str, str]) -> None:
     """Remove spread shards that nothing needs any more, such as those of another plan that was killed."""
     for path in work.folder.glob("*.arrow"):
-        if path.stem not in needed:
+        if SCRATCH.fullmatch(path.name) and path.stem not in needed:
             path.unlink()
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,28 +15,24 @@ from hemometric import __version__
 from hemometric.corpus.crosswalk import KeyedNames, Names, crosswalk_of
 from hemometric.corpus.ingest_config import IngestConfig
 from hemometric.corpus.labels import Label, check_distinct
-from hemometric.corpus.ledger import STAMPS, Ledger, compare
-from hemometric.corpus.manifest import LINKS, MANIFEST, QUARANTINE, SUCCESS
+from hemometric.corpus.ledger import Ledger, compare
+from hemometric.corpus.manifest import SUCCESS
 from hemometric.corpus.measured_rows import hash_of
 from hemometric.corpus.measurements import labels_of
 from hemometric.corpus.metadata import MetadataTable
 from hemometric.corpus.named_sites import check_site_names, check_split
+from hemometric.corpus.own_files import refuse_foreign
 from hemometric.corpus.placement import first_names
 from hemometric.corpus.pseudonyms import Key
 from hemometric.corpus.reader import Corpus, open_corpus
 from hemometric.corpus.schema import LINKS_SCHEMA, SCHEMA_VERSION
-from hemometric.corpus.settings import SETTINGS, differences, settled
-from hemometric.corpus.shards import SHARDS
-from hemometric.corpus.source_table import POINTER
+from hemometric.corpus.settings import differences, settled
 from hemometric.corpus.split import FoldSplit, SiteSplit
 from hemometric.corpus.stamps import Stamp, stamp_all
 from hemometric.corpus.units import DEPOT, STAGING, IngestContext, Unit, unit_name
 from hemometric.errors import IntegrityError, UsageError
-from hemometric.vendors import Root, Source, Vendor, find
+from hemometric.vendors import Root, Source, find
 from hemometric.vendors.guarded import guarded_vendors
-
-_OURS = re.compile(rf"{MANIFEST}|(?:{QUARANTINE}|{LINKS})(?:-[0-9]{{5}})?\.parquet|{SUCCESS}|{SHARDS}|{STAGING}")
-_FILES = {MANIFEST, SUCCESS, STAMPS, POINTER, SETTINGS}
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +45,8 @@ class Survey:
         All that were found, known ones too.
     stamps : tuple of Stamp
         Of each source.
+    sizes : tuple of int
+        Bytes of each source; of a file of several ECGs, their share.
     links : pyarrow.Table
         Patients that the config links.
     base : Corpus or None
@@ -58,6 +56,7 @@ class Survey:
     context: IngestContext
     sources: tuple[Source, ...]
     stamps: tuple[Stamp, ...]
+    sizes: tuple[int, ...]
     table: MetadataTable
     ledger: Ledger
     names: Names
@@ -87,7 +86,8 @@ def survey(
         As for `ingest.prepare_ingest`.
     """
     vendors = guarded_vendors(config.formats, config.guard)
-    sources = _find_all(roots, out, config, vendors, depot)
+    refuse_foreign(out)
+    sources = list(find(roots, vendors, archives=config.formats.archives, depot=depot))
     table = config.table.build(roots, sources)
     if isinstance(config.split, FoldSplit) and table.rows["fold"].null_count == len(table.rows):
         raise UsageError("split.kind: folds needs a table with folds; name its column as table.fold, or use kind: hash")
@@ -105,7 +105,8 @@ def survey(
     ledger = compare(
         base, sources, stamps, table, hash_of(config.measurements), key, names, retry_quarantine=retry_quarantine
     )
-    return Survey(context, tuple(sources), tuple(stamps), table, ledger, names, links, base)
+    sizes = _sizes(sources, stamps)
+    return Survey(context, tuple(sources), tuple(stamps), sizes, table, ledger, names, links, base)
 
 
 def depot_of(out: Path) -> Path:
@@ -122,7 +123,7 @@ def units_of(surveyed: Survey, places: Sequence[int]) -> Iterator[Unit]:
         json.dumps([SCHEMA_VERSION, __version__, settled(config), table.sha256, hash_of(config.measurements)]).encode()
     ).hexdigest()
     positions = table.positions([source.key for source in sources])
-    for start, stop in _cuts([stamp.num_bytes for stamp in stamps], config.unit_recordings, config.unit_bytes):
+    for start, stop in _cuts([surveyed.sizes[place] for place in places], config.unit_recordings, config.unit_bytes):
         rows = positions[start:stop]
         chosen = tuple(sources[start:stop])
         yield Unit(
@@ -144,22 +145,13 @@ def _cuts(sizes: Sequence[int], max_count: int, max_bytes: int) -> Iterator[tupl
     yield start, len(sizes)
 
 
-def _find_all(
-    roots: Sequence[Root], out: Path, config: IngestConfig, vendors: Sequence[Vendor], depot: Path
-) -> list[Source]:
-    try:
-        names = sorted(path.name for path in out.iterdir()) if out.is_dir() else []
-    except OSError as error:
-        raise UsageError(
-            f"folder {out} cannot be listed: {error.strerror}; allow it, or choose another --out"
-        ) from None
-    folder = next((out / name for name in names if name in _FILES and (out / name).is_dir()), None)
-    if folder is not None:
-        raise UsageError(f"{folder} is a folder, and an ingest has a file of that name; move it away")
-    foreign = [name for name in names if not _OURS.fullmatch(name) and not name.startswith(".")]
-    if foreign:
-        raise UsageError(f"folder {out} holds other things ({foreign[0]}); choose another --out")
-    return list(find(roots, vendors, archives=config.formats.archives, depot=depot))
+def _sizes(sources: Sequence[Source], stamps: Sequence[Stamp]) -> tuple[int, ...]:
+    sizes: list[int] = []
+    for _, lying_in_one in itertools.groupby(sources, key=lambda source: (source.place, source.path)):
+        num = len(list(lying_in_one))
+        num_bytes = stamps[len(sizes)].num_bytes
+        sizes += [-(-num_bytes // num)] * num
+    return tuple(sizes)
 
 
 def _links(config: IngestConfig, key: Key) -> pa.Table:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from hemometric.corpus.files import remove_temporaries
 from hemometric.corpus.ledger import Ledger, write_stamps
 from hemometric.corpus.manifest import MANIFEST, SUCCESS, Manifest, write_manifest
+from hemometric.corpus.own_files import kept_files, remove_halves, staged_files
+from hemometric.corpus.regrouping import FOLDER
 from hemometric.corpus.shards import SHARDS
+from hemometric.corpus.split import SPLITS
 from hemometric.corpus.units import DEPOT, STAGING
 from hemometric.vendors.depot import remove_depot
 
@@ -23,7 +24,9 @@ def tidy(out: Path, manifest: Manifest, ledger: Ledger) -> None:
     write_stamps(out, ledger)
     sweep(out, manifest)
     remove_depot(out / STAGING / DEPOT)
-    shutil.rmtree(out / STAGING, ignore_errors=True)
+    for path in staged_files(out):
+        path.unlink()
+    _remove_empty(out / STAGING / FOLDER, out / STAGING)
 
 
 def leave(out: Path, made: Sequence[Path], marks: Mapping[str, bool]) -> None:
@@ -40,8 +43,7 @@ def leave(out: Path, made: Sequence[Path], marks: Mapping[str, bool]) -> None:
     """
     # What was unpacked names patients, and nobody may ever come back for it.
     remove_depot(out / STAGING / DEPOT)
-    with suppress(OSError):  # it is gone, or there is staged work
-        (out / STAGING).rmdir()
+    _remove_empty(out / STAGING)
     names = {path.name for path in out.iterdir()}
     if names & _OF_A_CORPUS:
         return
@@ -57,10 +59,15 @@ def leave(out: Path, made: Sequence[Path], marks: Mapping[str, bool]) -> None:
 def sweep(out: Path, manifest: Manifest) -> None:
     """Remove shards and tables that the manifest does not name, and what killed writers have left half-written."""
     kept = {out / entry.path for entry in (*manifest.shards, manifest.quarantine, manifest.links)}
-    for path in (*(out / SHARDS).rglob("*.parquet"), *out.glob("*.parquet")):
+    for path in kept_files(out):
         if path not in kept:
             path.unlink()
-    for folder in (out / SHARDS).iterdir():
-        if folder.is_dir() and not any(folder.iterdir()):
+    _remove_empty(*(out / SHARDS / split for split in SPLITS))
+    remove_halves(out)
+
+
+def _remove_empty(*folders: Path) -> None:
+    """Remove folders that hold nothing more: neither work that stays, nor files of others."""
+    for folder in folders:
+        with suppress(OSError):
             folder.rmdir()
-    remove_temporaries(out)

@@ -22,13 +22,13 @@ from hemometric.runs.export_card import card
 from hemometric.runs.export_parts import Part, Source, Write, write_parquet, write_part, write_tar
 from hemometric.runs.export_readme import Form, body
 from hemometric.runs.export_selection import Selection, chosen_columns, count_selected, left_behind
-from hemometric.runs.folder import claimed_folder
+from hemometric.runs.folder import NOTES, claimed_folder
 from hemometric.runs.pace import Pace
 from hemometric.runs.shapes import Count, Shape
 from hemometric.runs.words import counted, finished_already
 from hemometric.waveform import Preparation
 
-SUMMARY, SUCCESS, NOTES = "_export.json", "_SUCCESS", ".notes"
+SUMMARY, SUCCESS = "_export.json", "_SUCCESS"
 README: dict[Form, str] = {
     "parquet": "_README.md",
     "hf": "README.md",
@@ -100,7 +100,7 @@ def run(config: ExportRun) -> list[str]:
     selected = _selected(config, corpus)
     identity = hashlib.sha256(f"{__version__} {corpus.hash} {fingerprint(config)}".encode()).hexdigest()[:16]
     with claimed_folder(config.out, identity, "another export"), usable(config.out, "out"):
-        remove_temporaries(config.out)
+        remove_temporaries(*(config.out / name for name in (NOTES, "data", *SPLITS)))
         was_whole = (config.out / SUCCESS).is_file()
         _check_room(config, selected)
         if config.to == "npy":

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,11 +19,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hemometric.corpus import ShardEntry, Split
-from hemometric.corpus.files import replacing, sync_folder
+from hemometric.corpus import SPLITS, ShardEntry, Split
+from hemometric.corpus.files import became, replacing, sync_folder
 from hemometric.runs.export_parts import Source
+from hemometric.runs.folder import DRAFTS
 
-_DRAFTS = ".drafts"
+_SIGNALS = "signals.npy"
+_DRAFT = re.compile(rf"{re.escape(_SIGNALS)}|[0-9a-f]{{32}}\.parquet")
 _REJECTED = b"rejected"
 
 
@@ -49,9 +52,9 @@ def write_arrays(
     PrecheckError
         The disk is full.
     """
-    drafts = out / _DRAFTS / split
+    drafts = out / DRAFTS / split
     drafts.mkdir(parents=True, exist_ok=True)
-    array, target = drafts / "signals.npy", out / f"{split}.npy"
+    array, target = drafts / _SIGNALS, out / f"{split}.npy"
     if not array.exists() and target.exists():  # killed after the rename and before the note
         target.replace(array)
     array.touch()
@@ -87,7 +90,14 @@ def write_arrays(
 
 def remove_drafts(out: Path) -> None:
     """Remove what is needed no more once all arrays are noted as finished."""
-    shutil.rmtree(out / _DRAFTS, ignore_errors=True)
+    folders = [out / DRAFTS / split for split in SPLITS]
+    for folder in folders:
+        for path in folder.iterdir() if folder.is_dir() else ():
+            if _DRAFT.fullmatch(became(path.name)):
+                path.unlink()
+    for folder in (*folders, out / DRAFTS):
+        with suppress(OSError):  # it is gone, or somebody has put something there
+            folder.rmdir()
 
 
 def _append(source: Source, shard: ShardEntry, file: BinaryIO, path: Path) -> tuple[int, dict[str, int]]:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from hemometric.corpus.files import NO_ROOM, TEMPORARY, usable
+from hemometric.corpus.files import remove_temporaries, usable, write_bytes
+from hemometric.corpus.own_files import corpus_around
+from hemometric.corpus.settings import SETTINGS
 from hemometric.errors import PrecheckError, UsageError
 
 IDENTITY, LOCK = ".identity", ".lock"
+DRAFTS, NOTES = ".drafts", ".notes"
+_HIDDEN_WORK = (DRAFTS, NOTES, SETTINGS)
+"""Others' hidden files may lie in a folder that a job begins in; these it would take for its own."""
 
 
 @contextlib.contextmanager
@@ -39,9 +43,7 @@ def held_folder(folder: Path) -> Iterator[None]:
             ) from None
     try:
         with usable(folder, "out"):
-            for orphan in folder.glob(f".*{TEMPORARY}"):
-                if orphan.is_file():
-                    orphan.unlink(missing_ok=True)
+            remove_temporaries(folder)
         yield
     finally:
         lock.release()
@@ -51,11 +53,16 @@ def held_folder(folder: Path) -> Iterator[None]:
 def claimed_folder(folder: Path, identity: str, other: str) -> Iterator[None]:
     """Hold a folder and mark whose output it is; see `held_folder` and `claim_folder`.
 
-    Who comes second is refused before anything in the folder is changed.
+    Who comes second is refused before anything in the folder is changed; so is a folder within a corpus, which would
+    then take no additions any more.
     """
     with usable(folder, "out"):
-        if folder.is_dir() and read_identity(folder) is None:
-            _refuse_foreign(folder)  # somebody's own folder does not even get a lock
+        if read_identity(folder) is None:
+            around = corpus_around(folder.resolve().parent)
+            if around is not None:
+                raise UsageError(f"out: {folder} lies within the corpus {around}; choose a folder outside of it")
+            if folder.is_dir():
+                _refuse_foreign(folder)  # somebody's own folder does not even get a lock
     with held_folder(folder):
         claim_folder(folder, identity, other)
         yield
@@ -114,6 +121,8 @@ _LEFT_AT_THE_START = ("config.yaml", "mlartifacts", "ray", "progress.json", "fai
 
 def _is_beginning(path: Path) -> bool:
     """Whether this is what a run leaves that ended before it computed anything: its folder may become another's."""
+    if path.name in _HIDDEN_WORK:
+        return False
     return path.name in _LEFT_AT_THE_START or path.name.startswith((".", "mlflow.db"))
 
 
@@ -125,15 +134,4 @@ def write_text(path: Path, text: str) -> None:
     PrecheckError
         The disk is full.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
-    try:
-        with temporary.open("w", encoding="utf-8") as handle:
-            handle.write(text)
-            handle.flush()
-            os.fsync(handle.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        if error.errno in NO_ROOM:
-            raise PrecheckError(f"no room left to write {path} ({error.strerror}); free some space") from None
-        raise
+    write_bytes(path, text.encode())

@@ -99,7 +99,7 @@ def run_shardwise(job: Shardwise, open_map: Callable[[], AbstractContextManager[
     shards = corpus.shards(job.splits)
     with claimed_folder(job.out, identity, "the output of another model, corpus or choice of splits"):
         with usable(job.out, "out"):
-            remove_temporaries(job.out)
+            remove_temporaries(*(job.out / split for split in SPLITS))
             missing = [shard.path for shard in shards if finished(job.out, shard.path, identity) is None]
             was_whole = not missing and (job.out / "_SUCCESS").is_file()
         with Pace(job.name, sum(shard.num_rows for shard in shards)) as pace:

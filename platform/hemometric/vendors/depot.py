@@ -11,7 +11,9 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -25,6 +27,7 @@ from hemometric.vendors.tar_archive import padded, tar_stream
 _CHUNK = 1 << 18
 _SPARE_BYTES = 64 << 20
 _PART = ".part"
+_COPY = re.compile(rf"[0-9a-f]{{24}}(?:{re.escape(_PART)})?")
 
 
 class Depot:
@@ -97,10 +100,9 @@ class Depot:
 
     def clear(self) -> None:
         """Remove what was not asked for: copies of sources that are gone or changed, and halves."""
-        if self._folder.is_dir():
-            for path in self._folder.iterdir():
-                if path.name not in self._used:
-                    _discard(path)
+        for path in _copies(self._folder):
+            if path.name not in self._used:
+                _discard(path)
 
     def _unpack(self, file: BinaryIO, folder: Path, changed_ns: int) -> list[Member]:
         stream: Any = io.BufferedReader(PackedStream(file), _CHUNK)
@@ -178,10 +180,16 @@ class Depot:
 
 def remove_depot(folder: Path) -> None:
     """Remove a depot with all copies; a kill on the way leaves none that passes for a whole one."""
-    if folder.is_dir():
-        for path in folder.iterdir():
-            _discard(path)
+    for path in _copies(folder):
+        _discard(path)
+    with suppress(OSError):  # it is gone, or somebody has put something there
         folder.rmdir()
+
+
+def _copies(folder: Path) -> list[Path]:
+    """Find what depots made in a folder."""
+    found = folder.iterdir() if folder.is_dir() else ()
+    return [path for path in found if _COPY.fullmatch(path.name) and path.is_dir()]
 
 
 def _discard(path: Path) -> None:

@@ -29,8 +29,12 @@ from hemometric.corpus import (
     verify,
     write_shard,
 )
+from hemometric.corpus.own_files import MARK
 from hemometric.ecg import Recording
 from hemometric.errors import DataRejectedError, IntegrityError, PrecheckError, UsageError
+from hemometric.vendors.columnar_format import ColumnarConfig
+from hemometric.vendors.folders import CORPUS
+from hemometric.vendors.formats_config import FormatsConfig
 from hemometric.waveform import Assessed, QualityConfig, assess
 
 
@@ -206,6 +210,16 @@ def test_a_link_to_itself_is_one_record_refused(archive: Path, tmp_path: Path, i
     assert (mended.counts.accepted, mended.counts.rejected) == (12, {}), "what can be read by now is read"
 
 
+def test_a_corpus_in_its_source_is_no_source(archive: Path, tmp_path: Path, ingest, key: Key) -> None:
+    """Even where tables are read as ECGs, as its shards are tables."""
+    assert CORPUS == MARK
+    columnar = ColumnarConfig(rate="hz", unit="uV", signal="ecg", id="exam", patient="mrn")
+    config = config_for(archive, formats=FormatsConfig(columnar=columnar))
+    first = ingest(config, [archive], archive / "corpus", key)
+    assert first.counts.accepted == 12
+    assert ingest(config, [archive], archive / "corpus", key) == first, "nothing to do"
+
+
 @pytest.mark.parametrize("absent", ["NA", "nan", "None", "<NA>", "\uff2e\uff21"])
 def test_a_header_that_says_no_patient_makes_no_patient(
     archive: Path, tmp_path: Path, ingest, key: Key, absent: str
@@ -245,7 +259,7 @@ def test_too_many_rejections_write_nothing_and_a_higher_threshold_goes_on(
     assert "CANARY" not in str(caught.value)
     assert set(files_of(tmp_path / "out")) == {
         name for name in files_of(tmp_path / "out") if name.startswith("staging/")
-    }
+    } | {MARK}
     with ingest_lock(tmp_path / "out"):
         plan = prepare_ingest(config_for(archive, max_rejected_fraction=0.3), [archive], tmp_path / "out", key)
         assert all(stage_unit(plan.context, unit).resumed for unit in plan.units)
@@ -440,7 +454,7 @@ def test_half_work_of_another_config_is_ignored_and_removed(archive: Path, tmp_p
             stage_unit(plan.context, unit)
         for shard in plan_shards(plan).shards:
             write_shard(plan.context, shard)
-    (out / "staging" / ".unit-x.arrow.1-2.tmp").write_bytes(b"half")
+    (out / "staging" / f".unit-{'0' * 24}.arrow.1-0123abcd.tmp").write_bytes(b"half")
     ingest(config_for(archive), [archive], out, key)
     assert files_of(out) == files_of(tmp_path / "clean")
 
@@ -606,7 +620,8 @@ def test_the_manifest_says_what_it_must(archive: Path, tmp_path: Path, ingest, k
     assert content["partitions"]["num"] == len(content["partitions"]["rows"]) == 64
     assert sum(content["partitions"]["rows"]) == 12
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        ".lock", ".settings", ".stamps", "_SUCCESS", "links.parquet", "manifest.json", "quarantine.parquet", "shards",
+        MARK, ".lock", ".settings", ".stamps", "_SUCCESS", "links.parquet", "manifest.json", "quarantine.parquet",
+        "shards",
     ]  # fmt: skip
 
 

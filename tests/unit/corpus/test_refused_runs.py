@@ -11,6 +11,7 @@ import pytest
 
 from hemometric.corpus import ColumnsTable, IngestConfig, Key, ingest_lock, open_corpus
 from hemometric.corpus.measurements import ColumnLabel, Pair, WideTable
+from hemometric.corpus.own_files import MARK
 from hemometric.errors import DataRejectedError, PrivacyError, UsageError
 from hemometric.runs.ingest import IngestRun, run
 
@@ -108,7 +109,7 @@ def test_what_was_refused_beyond_the_threshold_stays_staged_and_goes_on(config: 
         run(config)
     first = staged(config.out)
     assert len(first) == 4, "two units, a note each"
-    assert {name.partition("/")[0] for name in listed(config.out)} == {"staging", ".lock", ".sources"}
+    assert {name.partition("/")[0] for name in listed(config.out)} == {"staging", ".lock", MARK, ".sources"}
     times = {name: (config.out / "staging" / name).stat().st_mtime_ns for name in first}
     with pytest.raises(DataRejectedError):
         run(with_settings(config, max_rejected_fraction=0.1))

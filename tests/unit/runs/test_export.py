@@ -296,6 +296,24 @@ def test_an_export_into_its_corpus_is_refused(line: Any, make: Make, tmp_path: P
     assert sorted((tmp_path / "corpus").rglob("*")) == before
 
 
+@pytest.mark.parametrize("to", ["parquet", "npy"])
+def test_files_that_others_put_there_stay(make: Make, tmp_path: Path, to: str) -> None:
+    hidden, within = (".x.tmp", ".git/.y.tmp", ".mine.parquet"), (".drafts/thesis.txt", "train/.z.tmp")
+    orphans = ("..notes.77-0123abcd.tmp", ".notes/.train.json.77-0123abcd.tmp")
+
+    def put(names: tuple[str, ...]) -> None:
+        for name in names:
+            (tmp_path / "out" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "out" / name).write_text("mine")
+
+    put(hidden)
+    make(to)
+    put((*within, *orphans))
+    make(to)
+    assert [(tmp_path / "out" / name).read_text() for name in (*hidden, *within)] == ["mine"] * 5
+    assert not any((tmp_path / "out" / name).exists() for name in orphans)
+
+
 @pytest.mark.parametrize("to", ["parquet", "hf", "webdataset", "npy"])
 def test_the_same_bytes_again_and_nothing_to_do_twice(make: Make, to: str) -> None:
     one, other = make(to, "one"), make(to, "other")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from hemometric.corpus.files import usable
+from hemometric.corpus.own_files import MARK
 from hemometric.errors import PrecheckError, UsageError
 from hemometric.runs.folder import claimed_folder, held_folder, read_identity
 
@@ -41,11 +42,37 @@ def test_somebodys_folder_gets_no_lock(tmp_path: Path) -> None:
 
 
 def test_what_a_kill_left_half_written_is_cleared_under_the_lock(tmp_path: Path) -> None:
-    (tmp_path / "._summary.json.77-abc.tmp").write_text("half")
-    (tmp_path / ".model.tmp").mkdir()
+    halves = ("._summary.json.77-0123abcd.tmp", ".page.html.0123abcd.tmp")
+    others = (".draft.tmp", ".draft.1.tmp", ".draft.v2-abc.tmp")
+    for name in (*halves, *others):
+        (tmp_path / name).write_text("half")
+    (tmp_path / ".model.77-0123abcd.tmp").mkdir()
     with held_folder(tmp_path):
-        assert "._summary.json.77-abc.tmp" not in contents(tmp_path)
-    assert (tmp_path / ".model.tmp").is_dir()
+        assert set(contents(tmp_path)) == {".lock", *others}
+    assert (tmp_path / ".model.77-0123abcd.tmp").is_dir()
+
+
+@pytest.mark.parametrize("name", [".drafts", ".notes", ".settings"])
+def test_hidden_work_of_others_is_not_taken_for_a_jobs_own(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    with (
+        pytest.raises(UsageError, match=rf"holds no run \({name} is there\)"),
+        claimed_folder(tmp_path, "one", "a run"),
+    ):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("place", ["run", "shards/run", "link"])
+def test_no_run_lies_within_a_corpus(tmp_path: Path, place: str) -> None:
+    (tmp_path / "corpus").mkdir()
+    (tmp_path / "corpus" / MARK).touch()
+    (tmp_path / "way").symlink_to(tmp_path / "corpus")
+    out = tmp_path / ("way/run" if place == "link" else f"corpus/{place}")
+    told = r"out: .* lies within the corpus .*/corpus; choose a folder outside of it"
+    with pytest.raises(UsageError, match=told), claimed_folder(out, "one", "a run"):
+        pass
+    assert [path.name for path in (tmp_path / "corpus").iterdir()] == [MARK]
 
 
 def test_a_lock_or_a_mark_that_cannot_be_used_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

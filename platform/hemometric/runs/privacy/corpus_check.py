@@ -17,15 +17,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hemometric.corpus import SPLITS, Corpus, open_corpus
-from hemometric.corpus.ingest import LOCK
 from hemometric.corpus.ledger import STAMPS
 from hemometric.corpus.manifest import MANIFEST, SUCCESS, FileEntry
+from hemometric.corpus.own_files import LOCK, MARK
 from hemometric.corpus.reader import open_parquet
 from hemometric.corpus.schema import LINKS_SCHEMA, QUARANTINE_SCHEMA, SIGNAL
 from hemometric.corpus.settings import SETTINGS
 from hemometric.corpus.source_table import POINTER
 from hemometric.ecg import LEADS
 from hemometric.errors import IntegrityError, PrivacyError
+from hemometric.runs.folder import IDENTITY
 from hemometric.runs.privacy.scan import NUM_SHOWN
 from hemometric.runs.words import counted
 from hemometric.vendors import VENDORS
@@ -40,7 +41,7 @@ _UNTOLD = (
     "whether signals or numbers hide an identity. Not told at all: whether times that lie long ago were shifted, and "
     "whether somebody is known by the ECG itself"
 )
-_OURS = {MANIFEST, SUCCESS, LOCK, STAMPS, POINTER, SETTINGS}
+_OURS = {MANIFEST, SUCCESS, LOCK, MARK, IDENTITY, STAMPS, POINTER, SETTINGS}
 
 Test = Callable[[pa.Array], Any]
 """``test(values)``: whether each value is as it must be."""

@@ -14,7 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from hemometric.corpus import open_corpus
+from hemometric.corpus.own_files import MARK
 from hemometric.errors import PrivacyError, UsageError
+from hemometric.runs.folder import IDENTITY
 from hemometric.runs.privacy.corpus_check import check_corpora, check_corpus
 
 
@@ -53,6 +55,14 @@ def test_corpora_of_ours_hold_nothing_else(line: Any) -> None:
     assert lines[-1] == "nothing stands there that must not"
     with pytest.raises(UsageError, match="holds no corpus"):
         check_corpora([line.cohort], lines.append)
+
+
+def test_the_marks_of_an_ingest_and_of_a_merge_are_ours(corpus: Path) -> None:
+    (corpus / MARK).touch()
+    (corpus / IDENTITY).write_text("0123456789abcdef\n")
+    assert check_corpus(corpus)[1] == []
+    (corpus / ".mine").touch()
+    assert "holds 1 file not named in its manifest" in check_corpus(corpus)[1][0]
 
 
 @pytest.mark.parametrize(
