@@ -14,7 +14,7 @@ import sys
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Event
+from threading import Event, Lock
 from typing import Any, NamedTuple
 
 from hemometric.corpus.pseudonyms import Key
@@ -34,6 +34,13 @@ CHANGED = "0" * CONTENT_DIGITS
 _OTHER = "/"  # no name of a file begins with it
 _File = tuple[str, int, int]
 """A suffix as in `Stamp.suffixes`, bytes, and the time of the last change, ns."""
+
+_State = tuple[str | int, ...]
+_NUM_HASHED = 256
+_hashed: dict[_State, bytes] = {}
+"""Of files of several ECGs, by their states: each of the units that such a file is cut into asks for the whole."""
+
+_hashing = Lock()
 
 _Folder = dict[str, dict[str, tuple[int, int]]]
 """From stem and suffix to bytes and time."""
@@ -223,7 +230,7 @@ def contents_of(sources: Sequence[Source], suffixes: Sequence[Sequence[str]], ke
     # Ahead of who takes them: a disk or a network that is asked for several files at once answers sooner.
     is_over = Event()
     with ThreadPoolExecutor(_READERS) as readers:
-        digests = readers.map(lambda job: _digest_of(*job, is_over), itertools.compress(jobs, is_new))
+        digests = readers.map(lambda job: _digest_of(job[0], job[1], is_over), itertools.compress(jobs, is_new))
         digest = b""
         try:
             for (source, _), another in zip(jobs, is_new, strict=True):
@@ -236,7 +243,30 @@ def contents_of(sources: Sequence[Source], suffixes: Sequence[Sequence[str]], ke
 
 def _digest_of(source: Source, suffixes: Sequence[str], is_over: Event) -> bytes:
     with local([source]) as (here,):
-        return _digest(here.path, suffixes, is_over)
+        if not source.item or tuple(suffixes) != ("",):
+            return _digest(here.path, suffixes, is_over)
+        state = _state_of(here.path)
+        digest = _hashed.get(state) or _digest(here.path, suffixes, is_over)
+        if not is_over.is_set():
+            _keep(state, digest)
+        return digest
+
+
+def _state_of(path: Path) -> _State:
+    """Say what of a file tells any change of it, also one that puts its time back; nothing where it cannot be said."""
+    try:
+        status = path.stat()
+    except OSError:
+        return ()
+    return (str(path), status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+def _keep(state: _State, digest: bytes) -> None:
+    with _hashing:
+        if state:
+            _hashed[state] = digest
+        if len(_hashed) > _NUM_HASHED:
+            del _hashed[next(iter(_hashed))]
 
 
 def facts_of(metadata: Mapping[str, Any], measurements: str, key: Key) -> str:
