@@ -44,6 +44,7 @@ from hemometric.corpus.schema import LINKS_SCHEMA, QUARANTINE_SCHEMA
 from hemometric.corpus.settings import copy_settings, differences_of
 from hemometric.corpus.shards import cut_shards
 from hemometric.corpus.split import NUM_PARTITIONS
+from hemometric.corpus.stamps import CHANGED
 from hemometric.corpus.tidying import sweep
 from hemometric.errors import IntegrityError, UsageError
 
@@ -219,6 +220,12 @@ def _met_again(recording: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
 def _check_content(rows: pa.Table, again: npt.NDArray[np.int64]) -> None:
     some = rows.select(["content", "facts"])
     one, other = some.take(pa.array(again[:, 0])), some.take(pa.array(again[:, 1]))
+    is_unknown = pc.or_(pc.equal(one["content"], CHANGED), pc.equal(other["content"], CHANGED))
+    if num_unknown := pc.sum(is_unknown).as_py():
+        raise IntegrityError(
+            f"{num_unknown} recordings of several corpora changed while they were read, so that nobody knows whether "
+            "their content is the same; ingest their sources again, into each corpus"
+        )
     for column, what in (("content", "content"), ("facts", "facts in its table")):
         num_differ = pc.sum(pc.not_equal(one[column], other[column])).as_py() or 0
         if num_differ:

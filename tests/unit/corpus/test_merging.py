@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hemometric.corpus import IngestConfig, Key, Manifest, open_corpus, verify
+from hemometric.corpus import IngestConfig, Key, Manifest, open_corpus, units, verify
 from hemometric.corpus.columns_table import ColumnsTable
 from hemometric.corpus.labels import LabelSpec
 from hemometric.corpus.merging import prepare_merge
@@ -133,6 +133,23 @@ def test_the_same_recording_with_other_content_is_refused(
     ):
         merge(tmp_path / "out", one, two, key=key)
     assert not (tmp_path / "out" / "_SUCCESS").exists()
+
+
+def test_content_that_nobody_knows_is_not_taken_for_the_same(
+    make: Make, tmp_path: Path, key: Key, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a source that changed while it was read, as both corpora say of one."""
+    whose = {"one": records(range(8), "a"), "two": records(range(8), "a") + records(range(40, 43), "t")}
+    with monkeypatch.context() as patch:
+        patch.setattr(units, "is_unchanged", lambda source, *_: not source.key.endswith("r003"))
+        one, two = (make(name, some) for name, some in whose.items())
+    with pytest.raises(IntegrityError, match=r"^1 recordings of several corpora changed while they were read, so that"):
+        merge(tmp_path / "out", one, two, key=key)
+    assert not (tmp_path / "out" / "_SUCCESS").exists()
+    for name, some in whose.items():
+        make(name, some)
+    merge(tmp_path / "out-2", one, two, key=key)
+    assert verify(tmp_path / "out-2", key).counts.accepted == 11
 
 
 def test_a_patient_of_two_splits_stays_in_the_stricter_one(make: Make, tmp_path: Path, key: Key) -> None:
