@@ -91,7 +91,7 @@ def commit(plan: IngestPlan, planned: Planned, entries: Sequence[ShardEntry]) ->
         links=write_table(context.out, LINKS, number, planned.links, LINKS_SCHEMA),
         shards=tuple(shards),
     )
-    tidy(context.out, manifest, plan.ledger)
+    tidy(context.out, manifest, plan.ledger.without_stamps(planned.kept_back))
     keep_settings(context.out, context.config)
     return manifest
 

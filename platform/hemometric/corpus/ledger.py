@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -21,7 +21,7 @@ from hemometric.corpus.files import replacing
 from hemometric.corpus.metadata import MetadataTable
 from hemometric.corpus.pseudonyms import Key
 from hemometric.corpus.reader import Corpus
-from hemometric.corpus.stamps import Stamp, contents_of, facts_of
+from hemometric.corpus.stamps import CHANGED, Stamp, contents_of, facts_of
 from hemometric.vendors import Source
 
 STAMPS = ".stamps"
@@ -48,6 +48,11 @@ class Ledger:
     replaced: frozenset[str]
     released: frozenset[str]
     stamps: pa.Table
+
+    def without_stamps(self, names: frozenset[str]) -> Ledger:
+        """Forget how the files of some recordings look now: the next ingest will look at their bytes."""
+        there = pc.is_in(self.stamps["recording_id"], pa.array(sorted(names), pa.string()))
+        return replace(self, stamps=self.stamps.filter(pc.invert(there)))
 
 
 def compare(
@@ -85,7 +90,12 @@ def compare(
     in_doubt: dict[int, str] = {}  # place, and the content that is known
     for place, (name, stamp) in enumerate(zip(ids, seen, strict=True)):
         known = accepted.get(name) or refused.get(name)
-        if known is None or (retry_quarantine and name in refused) or (facts and facts[place] != known[1]):
+        if (
+            known is None
+            or known[0] == CHANGED  # nobody knows its bytes, whatever the times of its files say
+            or (retry_quarantine and name in refused)
+            or (facts and facts[place] != known[1])
+        ):
             fresh.add(place)
         elif kept.get(name) != stamp:
             in_doubt[place] = known[0]

@@ -56,8 +56,9 @@ class Planned:
         See `placement.Placement`.
     left_out : frozenset of str
         Staged recordings that go nowhere, by their keyed names.
-    num_kept_back : int
-        Recordings of the corpus whose source has changed and is out of reach: they stay as they are.
+    kept_back : frozenset of str
+        Recordings of the corpus whose source has changed and is out of reach, by their keyed names: they stay as they
+        are.
     refused_now : dict
         From a reason to how many of what was read are refused for the first time, duplicates and the like left out.
     dropped : frozenset of str
@@ -71,9 +72,14 @@ class Planned:
     rejected: pa.Table
     links: pa.Table
     left_out: frozenset[str]
-    num_kept_back: int
+    kept_back: frozenset[str]
     refused_now: dict[str, int]
     dropped: frozenset[str]
+
+    @property
+    def num_kept_back(self) -> int:
+        """How many stay as they are though their source has changed."""
+        return len(self.kept_back)
 
 
 def plan_shards(plan: IngestPlan) -> Planned:
@@ -137,7 +143,7 @@ def plan_shards(plan: IngestPlan) -> Planned:
         rejected=with_published(_rejected(plan, refused, left_out, former), plan.names),
         links=with_published(placed.links, plan.names),
         left_out=frozenset(left_out["recording_id"].to_pylist()),
-        num_kept_back=len(kept_back),
+        kept_back=frozenset(kept_back),
         refused_now=refused_now,
         dropped=published,
     )
