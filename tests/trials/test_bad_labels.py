@@ -147,8 +147,9 @@ def test_labels_beside_the_records_are_converted_or_become_absent_and_are_counte
     counts = done.counts
     assert counts["accepted"] == len(planted)
     assert counts["labels"] == {"mpcwp_mmhg": 11}
-    assert counts["nulled"] == {"label.mpcwp_mmhg": len(impossible)}
-    assert f"label.mpcwp_mmhg {len(impossible)}" in done.ended.out
+    assert counts["nulled"] == {"label.mpcwp_mmhg": 9, "label.mpcwp_mmhg (unreadable)": len(impossible) - 9}
+    assert "values out of range, now absent: label.mpcwp_mmhg 9" in done.ended.out
+    assert f"values that cannot be read, now absent: label.mpcwp_mmhg {len(impossible) - 9}" in done.ended.out
     found = {name: row["label.mpcwp_mmhg"] for name, row in done.rows("label.mpcwp_mmhg").items()}
     assert found == {f"{number:02d}": pytest.approx(mmhg) for number, (_, mmhg) in enumerate(planted)}
 

@@ -52,7 +52,11 @@ def test_a_flag_and_a_number_and_what_is_neither(tmp_path: Path, write_record: A
     rows = HeadersTable(labels=labels).build([tmp_path]).rows
     assert rows["label.chagas"].to_pylist() == [["Chagas label"], [], None]
     assert rows["label.mpcwp_mmhg"].to_pylist() == [pytest.approx(15.0012, rel=1e-5), None, None]
-    assert rows[NULLED].to_pylist() == [[], ["label.mpcwp_mmhg"], ["label.chagas", "label.mpcwp_mmhg"]]
+    assert rows[NULLED].to_pylist() == [
+        [],
+        ["label.mpcwp_mmhg"],
+        ["label.chagas (unreadable)", "label.mpcwp_mmhg (unreadable)"],
+    ]
 
 
 def test_a_field_that_no_header_has_is_said(tmp_path: Path, write_record: Any) -> None:

@@ -20,7 +20,7 @@ def one_column(path: Path, cells: list[str], **fields: object) -> tuple[list[obj
         csv.writer(file).writerows([["record", "x"], *([f"r{n}", cell] for n, cell in enumerate(cells))])
     rows = ColumnsTable(path=path, record="record", labels={"x": LabelSpec(column="x", **fields)}).build([]).rows  # type: ignore[arg-type]
     beside = rows["label.x_likelihoods"].to_pylist() if "label.x_likelihoods" in rows.column_names else []
-    return rows["label.x"].to_pylist(), beside, sum("label.x" in row for row in rows[NULLED].to_pylist())
+    return rows["label.x"].to_pylist(), beside, sum(map(len, rows[NULLED].to_pylist()))
 
 
 CELLS = [
@@ -69,7 +69,7 @@ def test_columns_that_say_yes_or_no_become_a_set(tmp_path: Path) -> None:
     spec = LabelSpec(columns=("LBBB", "AF"), kind="codes")
     rows = ColumnsTable(path=tmp_path / "t.csv", record="record", labels={"x": spec}).build([]).rows
     assert rows["label.x"].to_pylist() == [["AF"], [], ["AF", "LBBB"], None, None]
-    assert rows[NULLED].to_pylist() == [[], [], [], [], ["label.x"]]
+    assert rows[NULLED].to_pylist() == [[], [], [], [], ["label.x (unreadable)"]]
 
 
 def test_the_time_of_a_recording_and_what_is_none(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_the_time_of_a_recording_and_what_is_none(tmp_path: Path) -> None:
     rows = ColumnsTable(path=tmp_path / "t.csv", record="record", acquired="time").build([]).rows
     at = datetime(2180, 7, 23, 8, 44)
     assert rows["acquired"].to_pylist() == [at, at + timedelta(seconds=0.25), None, None, None]
-    assert rows[NULLED].to_pylist() == [[], [], ["acquired"], [], ["acquired"]]
+    assert rows[NULLED].to_pylist() == [[], [], ["acquired (unreadable)"], [], ["acquired (unreadable)"]]
     day = ColumnsTable(path=tmp_path / "t.csv", record="record", acquired="time", time_format="%Y-%m-%d").build([]).rows
     assert day["acquired"].to_pylist()[4] == datetime(2180, 7, 23)
 
@@ -99,7 +99,7 @@ def test_typed_times_of_parquet(tmp_path: Path) -> None:
                 ColumnsTable(path=path, record="record", acquired=column).build([])
         else:
             assert ColumnsTable(path=path, record="record", acquired=column).build([]).rows[NULLED].to_pylist() == [
-                ["acquired"]
+                ["acquired (unreadable)"]
             ]
 
 

@@ -98,7 +98,7 @@ def test_ptbxl_never_evaluates_and_counts_what_it_cannot_read(tmp_path: Path, co
     assert row["label.superclasses"] is None
     assert row["age_years"] is None
     assert row["fold"] is None
-    assert row[NULLED] == ["age_years", "fold", "label.superclasses"]
+    assert row[NULLED] == ["age_years", "fold (unreadable)", "label.superclasses (unreadable)"]
 
 
 def test_ptbxl_needs_its_statements_and_its_columns(tmp_path: Path, bundled: Path) -> None:
@@ -192,9 +192,12 @@ def test_columns_are_read_as_written_and_what_is_unbelievable_is_counted(tmp_pat
     assert [row["label.mpcwp_mmhg"] for row in rows] == [12.5, None, None, None, None]
     assert [row["label.rhythm"] for row in rows] == [["AF", "LBBB"], None, [], ["LVH"], None]
     assert [row[NULLED] for row in rows] == [
-        [], ["fold", "label.mpcwp_mmhg"], ["age_years", "sex", "fold", "label.mpcwp_mmhg"],
-        ["age_years", "label.mpcwp_mmhg"], None,
-    ]  # fmt: skip
+        [],
+        ["fold (unreadable)", "label.mpcwp_mmhg"],
+        ["age_years", "sex (unreadable)", "fold (unreadable)", "label.mpcwp_mmhg"],
+        ["age_years (unreadable)", "label.mpcwp_mmhg (unreadable)"],
+        None,
+    ]
     assert [(label.name, label.kind, label.unit, label.low, label.high) for label in table.labels] == [
         ("mpcwp_mmhg", "number", "mmHg", 1, 60), ("rhythm", "codes", "", None, None),
     ]  # fmt: skip
@@ -215,7 +218,7 @@ def test_typed_parquet_numbers_lists_and_dictionaries(tmp_path: Path) -> None:
     rows = ColumnsTable(path=path, record="record", patient="mrn", labels=labels).build([]).rows.to_pylist()
     assert [row["patient_id"] for row in rows] == ["15709", None, "7"]
     assert [row["label.w"] for row in rows] == [None, None, 8.0]
-    assert [row[NULLED] for row in rows] == [[], ["label.w"], []]  # a Parquet NaN is an absent value
+    assert [row[NULLED] for row in rows] == [[], ["label.w (unreadable)"], []]  # a Parquet NaN is an absent value
     assert [row["label.c"] for row in rows] == [["A", "B"], [], None]
 
 

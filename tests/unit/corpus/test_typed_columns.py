@@ -170,7 +170,7 @@ def test_a_fold_of_ptbxl_that_is_no_whole_number_is_counted(tmp_path: Path, fold
     (tmp_path / "scp_statements.csv").write_text(",diagnostic,diagnostic_class\nNORM,1.0,NORM\n")
     rows = PtbxlTable().build([tmp_path]).rows.to_pylist()
     assert [row["fold"] for row in rows] == [None, 3]
-    assert [row[NULLED] for row in rows] == [["fold"], []]
+    assert [row[NULLED] for row in rows] == [["fold (unreadable)"], []]
 
 
 def test_a_table_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,4 +193,4 @@ def test_ages_and_labels_with_decimal_commas(tmp_path: Path) -> None:
     )  # fmt: skip
     rows = config.build(()).rows.to_pylist()
     assert [(row["age_years"], row["label.mpcwp_mmhg"]) for row in rows] == [(61.5, 26.2), (None, None)]
-    assert rows[1][NULLED] == ["age_years", "label.mpcwp_mmhg"]
+    assert rows[1][NULLED] == ["age_years (unreadable)", "label.mpcwp_mmhg (unreadable)"]

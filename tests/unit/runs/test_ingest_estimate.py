@@ -147,13 +147,13 @@ def test_measurements_are_paired_to_the_sample(catheter: Callable[..., IngestRun
 @pytest.mark.parametrize(
     ("changes", "advice"),
     [
-        ({"items": ("PAWP",)}, "see the table's patient and items, and identity.rules"),
-        ({"acquired": None}, r"see the ECGs' own time \(table.acquired\)"),
+        ({"items": ("PAWP",)}, "no row of its table is a value of mpcwp_mmhg; see its items"),
+        ({"acquired": None}, "no ECG of the sample has a value of mpcwp_mmhg; see the ECGs' own time (table.acquired)"),
     ],
 )
 def test_no_pair_at_all_is_warned_of(catheter: Callable[..., IngestRun], changes: dict[str, Any], advice: str) -> None:
     lines = ingest_estimate.run(catheter(**changes))
-    assert any(re.search(f"careful: no ECG of the sample has a value of mpcwp_mmhg; {advice}", line) for line in lines)
+    assert f"careful: {advice}" in lines
 
 
 @pytest.mark.parametrize("changes", [{"value": "valeu"}, {"unit": "bananas"}, {"time": "when"}])
