@@ -1,4 +1,4 @@
-"""Commands over whole corpora: written again in fewer shards, merged, exported."""
+"""Commands over whole corpora: written again in fewer shards, or without some recordings; merged, exported."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ def add_to(app: typer.Typer) -> None:
     """Add the commands to the command line."""
     app.command("compact", epilog="Example: hemometric compact corpus")(compact)
     app.command("merge", epilog="Example: hemometric merge corpus-north corpus-south --out corpus")(merge)
+    app.command("remove", epilog="Example: hemometric remove corpus --patients withdrawn.txt")(remove)
     app.command("export", epilog="Example: hemometric export corpus --to hf --out dataset preparation.rate_hz=250")(
         export
     )
@@ -59,6 +60,22 @@ def merge(
     folders = [word for word in corpora if "=" not in word or Path(word).exists()]
     fields = {"corpora": folders, "out": str(out), "key": None if key is None else str(key)}
     _run(job, job.MergeRun, fields, [word for word in corpora if word not in folders])
+
+
+def remove(
+    corpus: Annotated[Path, typer.Argument(help="Folder of a corpus.")],
+    keys: Annotated[list[str] | None, typer.Argument(help="Keys of recordings, as `quarantine list` has them.")] = None,
+    patients: Annotated[
+        Path | None, typer.Option(help="Text file of patients' ids, one a line, as the files or the table write them.")
+    ] = None,
+    key: Annotated[Path | None, typer.Option(help="Key file of the pseudonyms, as at the ingest.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Take patients or recordings out for good; no later ingest reads these recordings again."""
+    from hemometric.runs.remove import remove_recordings
+
+    for line in remove_recordings(corpus, keys or (), patients=patients, key_file=key):
+        say(line)
 
 
 def export(

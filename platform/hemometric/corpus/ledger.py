@@ -21,6 +21,7 @@ from hemometric.corpus.files import replacing
 from hemometric.corpus.metadata import MetadataTable
 from hemometric.corpus.pseudonyms import Key
 from hemometric.corpus.reader import Corpus
+from hemometric.corpus.schema import REMOVED
 from hemometric.corpus.stamps import CHANGED, Stamp, contents_of, facts_of
 from hemometric.vendors import Source
 
@@ -69,7 +70,7 @@ def compare(
     """Compare sources, and what the tables say of them, with what a corpus has seen.
 
     The bytes of a source are hashed only where its size or time differs from what was kept, or nothing was kept. A
-    source that is gone stays in the corpus.
+    source that is gone stays in the corpus. What was removed on request is never read again, whatever is asked for.
 
     Parameters
     ----------
@@ -86,10 +87,14 @@ def compare(
     refused = _known(quarantine)
     kept = _read_stamps(corpus.path)
     facts = _facts(corpus, sources, table, measurements, key)
+    is_removed = pc.equal(quarantine["reason"], REMOVED)
+    removed = frozenset(quarantine["recording_id"].filter(is_removed).to_pylist())
     fresh: set[int] = set()
     in_doubt: dict[int, str] = {}  # place, and the content that is known
     for place, (name, stamp) in enumerate(zip(ids, seen, strict=True)):
         known = accepted.get(name) or refused.get(name)
+        if name in removed:
+            continue
         if (
             known is None
             or known[0] == CHANGED  # nobody knows its bytes, whatever the times of its files say

@@ -114,7 +114,7 @@ class Manifest(Config):
     crosswalk : str
         Names the file of random codes by which its patients and recordings go; empty where their names are keyed.
     num_ingests : int
-        How often recordings were added or replaced.
+        How often recordings were added, replaced or taken out.
     measurements : str
         Hash of the tables of measurements; see `measured_rows.hash_of`.
     pairs : dict

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -37,13 +38,17 @@ class Rewrite:
 
 def rewrite_shard(context: IngestContext, rewrite: Rewrite) -> ShardEntry:
     """Write a shard again without some rows, a row group in memory at a time; see `shards.write_shard`."""
-    path = context.out / rewrite.path
-    schema = corpus_schema(context.labels)
+    return rewritten(context.out, corpus_schema(context.labels), rewrite)
+
+
+def rewritten(out: Path, schema: pa.Schema, rewrite: Rewrite) -> ShardEntry:
+    """Write a shard of the corpus in `out` again without some rows."""
+    path = out / rewrite.path
     dropped = pa.array(rewrite.dropped, pa.string())
     num_rows, partitions = 0, set[int]()
     with replacing(path) as temporary:
         with (
-            open_parquet(context.out, rewrite.shard, schema) as before,
+            open_parquet(out, rewrite.shard, schema) as before,
             pq.ParquetWriter(temporary, schema, **writer_options(schema)) as writer,
         ):
             for group in range(before.num_row_groups):

@@ -65,6 +65,9 @@ QUARANTINE_SCHEMA = pa.schema(
 )
 """What was refused; of a duplicate, `same_as` is the recording that is kept."""
 
+REMOVED = "removed"
+"""Reason of a recording that was taken out on request: no ingest reads it again."""
+
 LINKS_SCHEMA = pa.schema([pa.field(name, pa.string(), nullable=False) for name in ("patient", "known_as")])
 """Pseudonyms of patients that go under another one, since a recording of both is the same."""
 

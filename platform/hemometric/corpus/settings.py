@@ -13,6 +13,7 @@ from typing import Any
 
 from hemometric.config import essence, fingerprint, hash_of_essence
 from hemometric.corpus.files import write_bytes
+from hemometric.corpus.identity import IdRules
 from hemometric.corpus.ingest_config import IngestConfig
 
 SETTINGS = ".settings"
@@ -49,6 +50,12 @@ def differences_of(one: Path, settled_one: str, other: Path, settled_other: str)
     """Say in which fields the configs of two corpora differ; empty where that is not known."""
     fields = _kept(one, settled_one), _kept(other, settled_other)
     return "" if None in fields else _told(*fields, ("in the first", "in the second"))
+
+
+def id_rules(out: Path, settled_there: str) -> IdRules | None:
+    """Give the rules by which ids of a corpus are spelt; None where they are not known."""
+    there = _kept(out, settled_there)
+    return None if there is None else IdRules.model_validate_json(json.dumps(there["identity"]["rules"]))
 
 
 def _kept(out: Path, settled_there: str) -> Any:

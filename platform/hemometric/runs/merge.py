@@ -15,6 +15,7 @@ from hemometric.corpus.manifest import SUCCESS
 from hemometric.corpus.merging import finish_merge, prepare_merge
 from hemometric.corpus.placement import ACROSS, DUPLICATE
 from hemometric.corpus.regrouping import regroup, remove_scratch
+from hemometric.corpus.removal import check_removed
 from hemometric.corpus.tidying import sweep
 from hemometric.runs.folder import claimed_folder
 from hemometric.runs.ingest_summary import summary
@@ -65,14 +66,17 @@ def run(config: MergeRun) -> list[str]:
     Raises
     ------
     UsageError
-        A corpus is none, they do not fit together, the key is another one or missing, or `out` holds something else.
+        A corpus is none, they do not fit together, one holds what was removed from another, the key is another one or
+        missing, or `out` holds something else.
     PrecheckError
         Another command is writing there, or the disk is too small.
     IntegrityError
         A corpus is damaged, or a recording has other content in another corpus.
     """
     key = load_or_create_key(config.key or default_key_path())
-    hashes = [open_corpus(folder).hash for folder in config.corpora]
+    corpora = [open_corpus(folder) for folder in config.corpora]
+    check_removed(corpora)
+    hashes = (corpus.hash for corpus in corpora)
     identity = hashlib.sha256(" ".join(["merge", str(config.find_duplicates), *hashes]).encode()).hexdigest()[:16]
     with claimed_folder(config.out, identity, "something other than these corpora"), usable(config.out, "out"):
         if (config.out / SUCCESS).is_file():

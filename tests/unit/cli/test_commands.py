@@ -42,7 +42,7 @@ def hemometric(*words: str) -> int:
 def test_the_commands_are_those_of_the_design() -> None:
     others = {("verify",), ("inspect",), ("card",), ("synthesise",), ("submit",), ("demo",), ("config", "check")}
     privacy = {("privacy", "scan"), ("quarantine", "list"), ("quarantine", "locate")}
-    others |= {("compact",), ("merge",), ("export",)}
+    others |= {("compact",), ("merge",), ("remove",), ("export",)}
     assert set(COMMANDS) == {(job,) for job in JOBS} | others | privacy | {("config", "show"), ("version",)}
     assert set(JOBS) == set(catalogue.JOBS) - {"synthesise"}
 

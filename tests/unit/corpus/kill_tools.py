@@ -1,4 +1,4 @@
-"""Run as a program: kill a compaction, a merge or an export at each of its renames and removals, run it again.
+"""Run as a program: kill a compaction, removal, merge or export at each of its renames and deletions, run it again.
 
 Prints what each ended in. See `kill_everywhere`, which does the same to an ingest.
 """
@@ -15,10 +15,13 @@ import pandas  # noqa: F401 - Arrow imports it when it is first asked for numpy 
 import pyarrow.dataset  # noqa: F401 - and this one for its first filter
 from kill_everywhere import die_at, in_child
 
+from hemometric.corpus import open_corpus
 from hemometric.runs import compact, export, merge
 from hemometric.runs.export_selection import Selection
+from hemometric.runs.remove import remove_recordings
 
 SHARD_BYTES = 1 << 20
+IN_PLACE = ("compact", "remove")
 STEPS = {"merge": 2, "export-hf": 3}
 """Not each instant of these, but each second or third: what they are made of is killed everywhere by the others."""
 
@@ -27,6 +30,9 @@ def work_of(tool: str, corpora: list[Path], key: Path, out: Path) -> Callable[[]
     """Give what the tool does in `out`, which `prepare` has made."""
     if tool == "compact":
         return lambda: compact.run(compact.CompactRun(corpus=out, shard_bytes=SHARD_BYTES))
+    if tool == "remove":
+        ids = open_corpus(corpora[0]).table(columns=["recording_id"])["recording_id"].to_pylist()
+        return lambda: remove_recordings(out, ids[::3])
     if tool == "merge":
         fields = {"corpora": tuple(corpora), "out": out, "key": key, "shard_bytes": SHARD_BYTES}
         return lambda: merge.run(merge.MergeRun(**fields))
@@ -40,7 +46,7 @@ def main(tool: str, folder: Path, key: Path, corpora: list[Path]) -> None:
     os.fsync = lambda _: None  # type: ignore[assignment]  # a killed process loses nothing that the system holds
     for count in range(0, 400, STEPS.get(tool, 1)):
         out = folder / f"{tool}-{count}"
-        if tool == "compact":
+        if tool in IN_PLACE:
             shutil.copytree(corpora[0], out)
         work = work_of(tool, corpora, key, out)
 

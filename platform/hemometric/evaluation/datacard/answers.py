@@ -88,8 +88,8 @@ def _told(census: Census, small: SmallCells) -> tuple[tuple[str, str], ...]:
             "groups of patients that are not in it, or of which it holds few."
         ),
         "Will it change?": (
-            "hemometric ingest adds new and changed sources; patients stay in their splits. The corpus hash below "
-            "names this state of it, and a new card belongs to a new state."
+            "hemometric ingest adds new and changed sources; patients stay in their splits. hemometric remove takes "
+            "out who withdraws. The corpus hash below names this state of it, and a new card belongs to a new state."
         ),
     }
     return tuple(told.items())

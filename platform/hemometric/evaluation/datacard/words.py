@@ -38,6 +38,7 @@ REASONS = {
     "rate_range": "a sampling rate outside of those of diagnostic ECGs",
     "rate_uneven": "samples at uneven times",
     "record_name": "its header names another record",
+    "removed": "taken out on request",
     "timed_out": "reading it took too long",
     "too_large": "reading it takes too much memory",
     "too_long": "more samples, leads or bytes than an ECG has",
