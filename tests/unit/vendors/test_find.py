@@ -9,6 +9,7 @@ import pytest
 from hemometric.ecg import Recording, Rejected
 from hemometric.errors import UsageError
 from hemometric.vendors import VENDORS, Source, find, read
+from hemometric.vendors.folders import CORPUS
 
 BUNDLED = Path(str(files("hemometric").joinpath("demo/data/ptbxl")))
 HEADER = "rec 1 500 1200\nrec.dat 16 200 16 0 0 0 0 I\n"
@@ -148,6 +149,15 @@ def test_folders_behind_links_are_left_out_and_loops_end(archive: Path) -> None:
     (archive / "b" / "up").symlink_to(archive)
     (archive / "b" / "linked.hea").symlink_to(archive / "b" / "2.hea")
     assert len(keys(archive)) == 5
+
+
+def test_a_corpus_among_the_sources_is_none(archive: Path) -> None:
+    (archive / "b" / "corpus" / "shards").mkdir(parents=True)
+    for folder in (archive / "b" / "corpus", archive / "b" / "corpus" / "shards"):
+        (folder / "3.hea").write_text(HEADER)
+    assert len(keys(archive)) == 6
+    (archive / "b" / "corpus" / CORPUS).touch()
+    assert keys(archive) == ["archive/a-b/1", "archive/a/deep/er/1", "archive/b/10", "archive/b/2"]
 
 
 def test_odd_names(tmp_path: Path) -> None:
