@@ -238,7 +238,8 @@ def million() -> dict[str, Any]:
     patients = pa.array(everyone).take(pa.array(draw.integers(NUM_PATIENTS, size=NUM_ROWS)))
     links = pa.table([pa.array(everyone[first:10_000:2]) for first in (0, 1)], schema=LINKS_SCHEMA)
     facts = (False, np.int32(12), 500.0, np.int32(5000))
-    columns = [ids, patients, pa.nulls(NUM_ROWS, pa.string()), *(pa.array(np.full(NUM_ROWS, fact)) for fact in facts)]
+    nobody = pa.nulls(NUM_ROWS, pa.string())
+    columns = [ids, patients, nobody, nobody, *(pa.array(np.full(NUM_ROWS, fact)) for fact in facts)]
     rows = pa.table(columns, schema=PLACED_COLUMNS)
     placed = place(rows, draw.integers(NUM_ROWS, size=(2000, 2)), links, HashSplit(), key)
     numbers = np.arange(NUM_ROWS, dtype=np.int32)

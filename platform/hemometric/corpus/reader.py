@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -108,7 +109,7 @@ class Corpus:
             return _valid(file.read(columns=list(columns)))
 
     def recordings(self, splits: Sequence[str] | None = None) -> Iterator[tuple[dict[str, Any], Recording]]:
-        """Read rows (without signal) and recordings, one row group in memory at a time.
+        """Read rows (without signal) and recordings, two row groups in memory at a time: one is read ahead.
 
         A recording's counts are a view of its row group: copy what you keep.
 
@@ -124,9 +125,13 @@ class Corpus:
 
     def recordings_of(self, shard: ShardEntry) -> Iterator[tuple[dict[str, Any], Recording]]:
         """Read one shard as `recordings` does."""
-        with self._open(shard) as file:
+        with self._open(shard) as file, ThreadPoolExecutor(1) as ahead:
+            waiting = [ahead.submit(file.read_row_group, group) for group in range(min(1, file.num_row_groups))]
             for group in range(file.num_row_groups):
-                yield from self._group(file.read_row_group(group), shard)
+                table = waiting.pop().result()
+                if group + 1 < file.num_row_groups:
+                    waiting.append(ahead.submit(file.read_row_group, group + 1))
+                yield from self._group(table, shard)
 
     def recording(self, recording_id: str) -> Recording:
         """Read one recording.
@@ -172,9 +177,9 @@ class Corpus:
 
     def _group(self, table: pa.Table, shard: ShardEntry) -> Iterator[tuple[dict[str, Any], Recording]]:
         source = str(self.path / shard.path)
-        signals = table[SIGNAL].combine_chunks()
-        for index, row in enumerate(rows_of(table.drop_columns(list(HEAVY)), source)):
-            yield row, recording_of(row, signals[index].as_buffer(), source)
+        rows = rows_of(table.drop_columns(list(HEAVY)), source)
+        for row, signal in zip(rows, table[SIGNAL], strict=True):  # combined chunks would be a copy
+            yield row, recording_of(row, signal.as_buffer(), source)
 
     @contextmanager
     def _open(self, entry: FileEntry, schema: pa.Schema | None = None) -> Iterator[pq.ParquetFile]:
