@@ -1,4 +1,7 @@
-"""How a command begins: words it can read, signals and streams it can live with."""
+"""How a command begins: words it can read, signals and streams it can live with.
+
+Until `main` runs nobody answers signals, so whatever takes long to load is loaded later.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,6 @@ import resource
 import signal
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NoReturn
 
 from hemometric.cli.ends import guarded
@@ -95,6 +97,8 @@ def _run(arguments: list[str]) -> Any:
 
 
 def _check_path(word: str) -> None:
+    from pathlib import Path
+
     from hemometric.config import check_names
 
     option, _, value = word.partition("=") if word.startswith("-") else ("", "", word)

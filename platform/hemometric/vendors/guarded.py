@@ -6,6 +6,7 @@ as long as the process that asked for it, and serves one file after the other, f
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import signal
@@ -32,7 +33,7 @@ SERVE = "from hemometric.vendors.guarded import serve; serve({})"
 """What the child runs, with the number of its end of the connection."""
 
 _MAX_DEATHS_A_FILE = 2
-_MAX_STARTS, _START_S = 3, 120.0
+_MAX_STARTS, _START_S, _END_S = 3, 120.0, 10.0
 
 
 class GuardConfig(Config):
@@ -181,7 +182,8 @@ def _end(asked_by: int, connection: Connection, process: subprocess.Popen[bytes]
     connection.close()
     if asked_by == os.getpid():  # a forked process holds a copy of what it must not end
         process.kill()
-        process.wait()
+        with contextlib.suppress(subprocess.TimeoutExpired):  # one that waits for a drive may outlive its end
+            process.wait(_END_S)
 
 
 def _wrong_answer() -> IntegrityError:

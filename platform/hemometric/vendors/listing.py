@@ -55,10 +55,10 @@ def records_of(
         folder, _, name = member.piece.name.rpartition("/")
         folders[folder][name] = member
     chosen = _chosen(place, [member for files in folders.values() for member in files.values()], vendors)
-    with scratch() as folder:
+    with scratch() as headers:
         for files in folders.values():
             mine = {name: chosen[member.piece.name] for name, member in files.items() if member.piece.name in chosen}
-            yield from _Folder(place, files, mine, depot, folder, vendors).records()
+            yield from _Folder(place, files, mine, depot, headers, vendors).records()
 
 
 def _chosen(place: Place, members: Sequence[Member], vendors: Sequence[Vendor]) -> dict[str, Vendor]:

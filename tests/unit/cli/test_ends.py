@@ -79,7 +79,7 @@ def too_large_for_numpy() -> None:
 )
 def test_out_of_memory_is_one_thing_whoever_says_it(action: object, capsys: pytest.CaptureFixture[str]) -> None:
     assert guarded(action) == 5  # type: ignore[arg-type]
-    assert "no memory left; take smaller batches" in capsys.readouterr().err
+    assert "no memory left; take fewer workers" in capsys.readouterr().err
 
 
 class Gone(io.StringIO):
