@@ -348,7 +348,7 @@ def test_a_strange_note_is_written_again(line: Any, encoder: Path, copied: Path,
 
 
 def test_what_a_kill_left_half_written_is_removed(line: Any, encoder: Path, copied: Path) -> None:
-    orphans = [copied / "._summary.json.7-ab.tmp", copied / "train" / ".part-00000.parquet.7-ab.tmp"]
+    orphans = [copied / "._summary.json.7-0123abcd.tmp", copied / "train" / ".part-00000.parquet.7-0123abcd.tmp"]
     for orphan in orphans:
         orphan.write_bytes(b"half")
     embed.run(line.shardwise("embed", encoder, copied, **HERE))
