@@ -1,7 +1,8 @@
 """Corpora of one key, config and set of labels become one: no row changes, nobody moves to another split.
 
 A patient whom two corpora put into different splits is decided for as `placement.place` decides within one: the
-strictest split keeps them, their recordings of the others are left out and counted. Call both steps while holding
+strictest split keeps them, their recordings of the others are left out and counted; so is what a corpus had in another
+split before it left that. Call both steps while holding
 `out`; see `runs.merge`::
 
     plan = prepare_merge(folders, out, key, shard_bytes)
@@ -23,7 +24,6 @@ import pyarrow.compute as pc
 
 from hemometric import __version__
 from hemometric.corpus.commit import added_within, split_counts, write_table
-from hemometric.corpus.former_splits import with_split
 from hemometric.corpus.manifest import (
     LINKS,
     QUARANTINE,
@@ -35,6 +35,7 @@ from hemometric.corpus.manifest import (
     write_manifest,
 )
 from hemometric.corpus.merged_duplicates import corpus_of_rows, duplicates_across, met_before
+from hemometric.corpus.merged_quarantine import joined, was_elsewhere
 from hemometric.corpus.notes import count
 from hemometric.corpus.placement import ACROSS, DUPLICATE, PLACED_COLUMNS, Placement, place
 from hemometric.corpus.pseudonyms import Key
@@ -47,11 +48,6 @@ from hemometric.corpus.split import NUM_PARTITIONS
 from hemometric.corpus.stamps import CHANGED
 from hemometric.corpus.tidying import sweep
 from hemometric.errors import IntegrityError, UsageError
-
-_DETAILS = {
-    DUPLICATE: "the same ECG as a recording of another corpus, which is kept",
-    ACROSS: "its patient is of a stricter split in another corpus, or linked to one who is",
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,13 +97,14 @@ def prepare_merge(
     _check_content(rows, again)
     same = np.concatenate([again, duplicates_across(corpora)]) if find_duplicates else again
     placed = _placed(rows, same, corpora, key)
-    is_across = pc.is_valid(placed.reason).to_numpy(zero_copy_only=False)
+    elsewhere = was_elsewhere(rows, corpora)
+    is_across = elsewhere | pc.is_valid(placed.reason).to_numpy(zero_copy_only=False)
     is_left_out = is_across | met_before(same, corpus_of_rows(corpora), is_across)
     chosen = _one_of_each(recording, is_left_out)
     kept = rows.filter(pa.array(chosen & ~is_left_out))
     reason = pa.array(np.where(is_across, ACROSS, DUPLICATE), pa.string())
-    left_out = rows.append_column("reason", reason).filter(pa.array(chosen & is_left_out))
-    rejected = _rejected(corpora, kept, left_out)
+    left_out = rows.append_column("reason", reason).append_column("elsewhere", pa.array(elsewhere))
+    rejected = joined(corpora, kept, left_out.filter(pa.array(chosen & is_left_out)))
     plans = cut_shards(kept, [origin.name for origin in origins], shard_bytes)
     return MergePlan(
         corpora=corpora,
@@ -251,19 +248,6 @@ def _one_of_each(recording: npt.NDArray[np.int32], is_left_out: npt.NDArray[np.b
     chosen = np.zeros(len(recording), bool)
     chosen[order[first]] = True
     return chosen
-
-
-def _rejected(corpora: Sequence[Corpus], kept: pa.Table, left_out: pa.Table) -> pa.Table:
-    """Join the quarantines: a recording stands there once, and not at all where a corpus has it."""
-    pairs = zip(left_out["reason"].to_pylist(), left_out["split"].to_pylist(), strict=True)
-    details = pa.array([with_split(_DETAILS[reason], split) for reason, split in pairs], pa.string())
-    left_out = left_out.append_column("detail", details).append_column("same_as", pa.nulls(len(left_out), pa.string()))
-    tables = [left_out.select(QUARANTINE_SCHEMA.names)]
-    tables += [corpus.quarantine() for corpus in corpora]
-    table = pa.concat_tables([table.cast(QUARANTINE_SCHEMA) for table in tables]).combine_chunks()
-    table = table.filter(pc.invert(pc.is_in(table["recording_id"], kept["recording_id"].combine_chunks())))
-    _, first = np.unique(table["recording_id"].to_numpy(zero_copy_only=False).astype(str), return_index=True)
-    return table.take(pa.array(first)).sort_by([(name, "ascending") for name in QUARANTINE_SCHEMA.names])
 
 
 def _labels(out: Path, first: Manifest, schema: pa.Schema, entries: Sequence[ShardEntry]) -> dict[str, int]:

@@ -179,6 +179,20 @@ def test_what_one_leaves_out_for_its_split_another_does_not_let_in(make: Make, t
     assert (manifest.counts.accepted, manifest.counts.found) == (1, 3)
 
 
+def test_what_was_in_train_and_left_one_does_not_test_in_another(make: Make, tmp_path: Path, key: Key) -> None:
+    """Whichever comes first."""
+    one = make("one", [("r001", "x", "a"), ("r002", "y", "a")])
+    make("one", [("r001", "x", "t"), ("r002", "y", "a")])
+    assert open_corpus(one).manifest.counts.rejected == {"linked_across_splits": 1}
+    two = make("two", [("r001", "x", "t"), ("r011", "z", "t")])
+    for number, corpora in enumerate(((one, two), (two, one))):
+        merge(tmp_path / f"out-{number}", *corpora, key=key)
+        manifest = verify(tmp_path / f"out-{number}", key)
+        assert (manifest.counts.accepted, manifest.counts.rejected) == (2, {"linked_across_splits": 1})
+        (detail,) = open_corpus(tmp_path / f"out-{number}").quarantine()["detail"].to_pylist()
+        assert detail.endswith("; it was in the corpus"), "in two splits: it may come back into none"
+
+
 def test_links_of_both_hold_and_join(
     make: Make, tmp_path: Path, key: Key, rewrite_manifest: Callable[..., None]
 ) -> None:
