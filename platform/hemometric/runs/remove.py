@@ -58,7 +58,9 @@ def remove_recordings(
     num_people = sum(before.splits[split].patients - held.patients for split, held in manifest.counts.splits.items())
     lines = [f"{counted(num_gone, 'recording')} removed, {counted(num_people, 'patient')} without any left"]
     if num_unknown:
-        lines.append(f"careful: {counted(num_unknown, 'patient')} of the file have no recording here")
+        lines.append(
+            f"careful: no recording here is of {counted(num_unknown, 'patient')} of the file; see how ids are spelt"
+        )
     if num_gone:
         lines.append(
             "careful: models, embeddings, estimates, exports, neighbours and caches made of it before hold them still; "

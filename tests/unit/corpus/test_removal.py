@@ -68,7 +68,7 @@ def test_a_patient_leaves_every_file_and_does_not_come_back(
     assert len(gone) == 2
     lines = removed(archive, key, "p0", "P77")
     assert lines[0] == "2 recordings removed, 1 patient without any left"
-    assert "careful: 1 patient of the file have no recording here" in lines
+    assert "careful: no recording here is of 1 patient of the file; see how ids are spelt" in lines
     manifest = verify(out, key)
     assert manifest.counts.accepted == before.counts.accepted - 2
     assert manifest.counts.labels == {"wedge": before.counts.labels["wedge"] - 2}
@@ -99,7 +99,7 @@ def test_those_who_are_linked_are_one_person(archive: Path, ingest: Ingest, key:
     assert records_of(out, key) - {0, NUM} == set(range(1, NUM)) - {1, 10, 2, 11}
     assert removed(archive, key, "P2")[:2] == [
         "0 recordings removed, 0 patients without any left",
-        "careful: 1 patient of the file have no recording here",
+        "careful: no recording here is of 1 patient of the file; see how ids are spelt",
     ]
 
 
