@@ -21,6 +21,7 @@ from hemometric.corpus.crosswalk import KeyedNames, Names, crosswalk_of
 from hemometric.corpus.ledger import links_of, with_keyed
 from hemometric.corpus.manifest import QUARANTINE, Manifest, Partitions, ShardEntry, write_manifest
 from hemometric.corpus.notes import count
+from hemometric.corpus.own_files import staged_files
 from hemometric.corpus.pseudonyms import Key
 from hemometric.corpus.reader import Corpus
 from hemometric.corpus.rewrites import Rewrite, rewritten
@@ -28,7 +29,6 @@ from hemometric.corpus.schema import QUARANTINE_SCHEMA, REMOVED
 from hemometric.corpus.settings import id_rules
 from hemometric.corpus.split import NUM_PARTITIONS, SPLITS
 from hemometric.corpus.tidying import sweep
-from hemometric.corpus.units import STAGING
 from hemometric.errors import UsageError
 
 _DETAIL = "taken out on request"
@@ -195,7 +195,7 @@ def _shards(corpus: Corpus, split: str, gone: pa.ChunkedArray) -> list[ShardEntr
 
 
 def _clear(out: Path, manifest: Manifest) -> None:
-    """Remove the shards of before, and staged work, which may hold the same recordings."""
+    """Remove the shards of before, and all staged work of killed runs, which may hold the same recordings."""
     sweep(out, manifest)
-    for path in (out / STAGING).glob("unit-*"):
+    for path in staged_files(out):
         path.unlink()

@@ -122,7 +122,7 @@ def _found(found: Survey) -> list[str]:
     ledger, num = found.ledger, len(found.sources)
     formats = Counter(source.format for source in found.sources)
     listed = ", ".join(f"{name} {count}" for name, count in formats.most_common())
-    lines = [f"found: {counted(num, 'recording')} ({listed}), {_size(sum(stamp.num_bytes for stamp in found.stamps))}"]
+    lines = [f"found: {counted(num, 'recording')} ({listed}), {_size(sum(found.sizes))}"]
     num_new = len(ledger.fresh) - len(ledger.replaced) - len(ledger.released)
     states = {
         "new": num_new,

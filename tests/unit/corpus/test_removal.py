@@ -58,6 +58,18 @@ def records_of(out: Path, key: Key) -> set[int]:
     return {number for number in range(NUM + 1) if key.recording_id(f"archive/r{number:02d}") in there}
 
 
+def test_staged_work_of_killed_runs_goes_too(archive: Path, ingest: Ingest, key: Key) -> None:
+    """Of an ingest, and of a compaction, whose spread shards hold whole rows; what others put there stays."""
+    out = archive.parent / "out"
+    ingest(config_of(archive), [archive], out, key)
+    names = (f"unit-{'0a' * 12}.arrow", f"unit-{'0a' * 12}.json", f"regrouped/from-{'0a' * 16}.arrow")
+    for name in (*names, "unit-mine.txt"):
+        (out / "staging" / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / "staging" / name).write_bytes(b"rows")
+    removed(archive, key, "p0")
+    assert [path.name for path in (out / "staging").rglob("*") if path.is_file()] == ["unit-mine.txt"]
+
+
 @pytest.mark.parametrize("pseudonyms", ["keyed", "random"])
 def test_a_patient_leaves_every_file_and_does_not_come_back(
     archive: Path, ingest: Ingest, key: Key, pseudonyms: str

@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import hemometric.demo
@@ -64,6 +65,15 @@ def test_what_is_said_comes_true(config: IngestRun, tmp_path: Path, monkeypatch:
     assert contents(tmp_path) == before
     assert told(lines, "new").startswith("new 0, known ")
     assert lines[-1] == "nothing new to read"
+
+
+def test_a_file_of_many_ecgs_counts_once(config: IngestRun, tmp_path: Path) -> None:
+    (tmp_path / "arrays").mkdir()
+    np.save(tmp_path / "arrays" / "many.npy", np.zeros((50, 12, 1000), np.float32))
+    npy = {"npy": {"rate_hz": 100, "unit": "mV", "axes": ("ecg", "lead", "sample")}}
+    settings = IngestConfig(patients="recording_is_patient", formats=npy)
+    config = config.model_copy(update={"sources": (tmp_path / "arrays",), "ingest": settings})
+    assert told(ingest_estimate.run(config), "found") == "found: 50 recordings (npy 50), 2.40 MB"
 
 
 def test_the_refused_are_counted_by_reason(config: IngestRun, tmp_path: Path) -> None:
