@@ -114,7 +114,11 @@ def _small(config: Any, line: Any, encoder: Path, estimator: Path, tmp_path: Pat
             else {"ingest.table.path": line.cohort / "labels.csv", "ingest.table.labels": _LABELS}
         )
     if config.job == "pretrain":
-        narrow = {"encoder.blocks": [1, 1], "encoder.widths": [4, 8], "encoder.embedding_dim": 8}
+        narrow: dict[str, Any] = {"encoder.embedding_dim": 8}
+        if config.encoder.kind == "resnet1d":
+            narrow |= {"encoder.blocks": [1, 1], "encoder.widths": [4, 8]}
+        if config.objective.kind == "landmark":
+            narrow |= {"objective.num": 8}
         if config.mining.graph is not None:
             narrow |= {"mining.graph.path": _graph(config, line, tmp_path)}
         return training | narrow | {"corpus": line.real, "gpus_per_worker": None}

@@ -24,7 +24,9 @@ pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture
-def two_nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[dict[str, str], list[int]]]:
+def two_nodes(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> Iterator[tuple[dict[str, str], list[int]]]:
     """Two nodes of one CPU each: what a driver needs to join them, and the processes of the one that is no head."""
     from ray.cluster_utils import Cluster
 
@@ -43,6 +45,9 @@ def two_nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[dict[str, str],
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)  # Ray leaves sockets to the garbage collector
             del cluster
+            for phase in ("setup", "call"):  # what it logged holds some, by the tracebacks of their errors
+                caplog.get_records(phase).clear()
+            caplog.clear()
             gc.collect()
 
 
