@@ -142,7 +142,7 @@ def _sentence(
         line = next((lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in lines), None)
         where = f"{source}, line {line}" if line else source
     if kind == "extra_forbidden":
-        return f"{where}: unknown field {field!r}{_meant(model, str(path[-1]), fields)}"
+        return f"{where}: unknown field {field!r}{_meant(model, field, fields)}"
     if kind == "missing":
         known = options.known_for(field)
         return f"{where}: field {field!r} is missing" + (f"; give {known}" if known else "")
@@ -233,9 +233,12 @@ def _closest(word: str, known: Sequence[str], cutoff: float = 0.6) -> str:
     return next(iter(alike or difflib.get_close_matches(word, known, n=1, cutoff=cutoff)), "")
 
 
-def _meant(model: type[BaseModel], word: str, fields: Sequence[str]) -> str:
+def _meant(model: type[BaseModel], field: str, fields: Sequence[str]) -> str:
     """Propose a field that stands beside, or else one further down, by its dotted name."""
-    beside, below = _closest(word, fields), _below(model)
+    section, _, word = field.rpartition(".")
+    # What stands in this very section are `fields`; any other there is one of another kind.
+    below = [name for name in _below(model) if not section or name.rpartition(".")[0] != section]
+    beside = _closest(word, fields)
     exact = [name for name in below if name.rpartition(".")[2] == word]
     if beside and (beside.casefold() == word.casefold() or not exact):
         return f"; did you mean {beside!r}?"

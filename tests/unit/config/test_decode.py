@@ -362,3 +362,9 @@ def test_what_no_path_can_be_is_refused_before_anything_asks_the_disk(tmp_path: 
     assert "field 'tracking.uri'" in refused(
         tmp_path, "pretrain", PRETRAIN, ('tracking={kind: mlflow, uri: "sqlite:///a\\0b"}',)
     )
+
+
+def test_a_field_of_another_kind_is_not_proposed_to_itself() -> None:
+    with pytest.raises(UsageError) as caught:
+        pretrain("encoder.blocks=[1, 1]", encoder={"kind": "pclr"})
+    assert str(caught.value).startswith("override: unknown field 'encoder.blocks'; known: dropout, embedding_dim")
