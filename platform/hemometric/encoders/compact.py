@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
-from torch import Tensor, nn
+from torch import nn
 
 from hemometric.config import Config
-from hemometric.encoders.dropout import KeyedDropout
 from hemometric.encoders.encoder import MAX_EMBEDDING_DIM, Encoder
 from hemometric.encoders.norm import NormKind, build_norm
-from hemometric.encoders.residual import ResidualBlock, basic
-from hemometric.encoders.trunk import check_num_leads, check_signals, convolution, receptive_field
+from hemometric.encoders.resnet1d import ResNet1dTrunk
+from hemometric.encoders.trunk import check_num_leads, convolution
 
 MAX_STAGES, MAX_BLOCKS, MAX_WIDTH = 8, 16, 1024
 STEM_KERNEL, STEM_STRIDE, KERNEL = 15, 8, 5
@@ -72,7 +71,22 @@ class CompactConfig(Config):
             `num_leads` is below 1.
         """
         check_num_leads(num_leads)
-        trunk = CompactTrunk(num_leads, blocks=self.blocks, widths=self.widths, dropout=self.dropout, norm=self.norm)
+        stem = nn.Sequential(
+            convolution(num_leads, self.widths[0], STEM_KERNEL, stride=STEM_STRIDE),
+            build_norm(self.norm, self.widths[0]),
+            nn.ReLU(inplace=True),
+        )
+        trunk = ResNet1dTrunk(
+            num_leads,
+            stem,
+            block="basic",
+            blocks=self.blocks,
+            widths=self.widths,
+            kernel=KERNEL,
+            outer_kernel=1,
+            dropout=self.dropout,
+            norm=self.norm,
+        )
         return Encoder(
             trunk,
             self.widths[-1],
@@ -81,52 +95,3 @@ class CompactConfig(Config):
             receptive_field=trunk.receptive_field,
             architecture={"num_leads": num_leads, **self.model_dump(include={"kind", "blocks", "widths", "norm"})},
         )
-
-
-class CompactTrunk(nn.Module):
-    """Signals [b, lead, sample] to features [b, widths[-1]].
-
-    A convolution of 15 with stride 8, normalisation and ReLU; then stages of residual blocks; then the mean over time.
-    Weights as in `ResNet1dTrunk`.
-    """
-
-    def __init__(
-        self, num_leads: int, *, blocks: tuple[int, ...], widths: tuple[int, ...], dropout: float, norm: NormKind
-    ) -> None:
-        super().__init__()
-        self.num_leads = num_leads
-        self.stem = nn.Sequential(
-            convolution(num_leads, widths[0], STEM_KERNEL, stride=STEM_STRIDE),
-            build_norm(norm, widths[0]),
-            nn.ReLU(inplace=True),
-        )
-        members: list[ResidualBlock] = []
-        num_in = widths[0]
-        for stage, (num_blocks, width) in enumerate(zip(blocks, widths, strict=True)):
-            for index in range(num_blocks):
-                stride = 2 if stage > 0 and index == 0 else 1
-                drop = KeyedDropout(dropout, layer=len(members) + 1)  # 0 is the head's
-                residual = basic(num_in, width, KERNEL, stride, drop, norm)
-                members.append(ResidualBlock(residual, num_in, width, stride, norm))
-                num_in = width
-        self.blocks = nn.Sequential(*members)
-        self.receptive_field = receptive_field(self.stem, *(block.residual for block in members))
-        for module in self.modules():
-            if isinstance(module, nn.Conv1d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-
-    def features(self, signals: Tensor) -> Tensor:
-        """Turn signals [b, lead, sample] into features [b, channel, position].
-
-        Raises
-        ------
-        ValueError
-            The signals are not [b, lead, sample] with this trunk's number of leads.
-        """
-        check_signals(signals, self.num_leads)
-        features: Tensor = self.blocks(self.stem(signals))
-        return features
-
-    def forward(self, signals: Tensor) -> Tensor:
-        """Turn signals [b, lead, sample] into features [b, channel]: their mean over time."""
-        return self.features(signals).mean(dim=-1)

@@ -13,7 +13,7 @@ from hemometric.config import Config
 from hemometric.encoders.dropout import KeyedDropout
 from hemometric.encoders.encoder import MAX_EMBEDDING_DIM, Encoder
 from hemometric.encoders.norm import NormKind, build_norm
-from hemometric.encoders.trunk import check_num_leads, check_signals, receptive_field
+from hemometric.encoders.trunk import check_num_leads, check_signals, init_convolutions, receptive_field
 
 WIDTHS = (64, 128, 196, 256, 320)
 KERNEL = 16
@@ -97,9 +97,7 @@ class PclrTrunk(nn.Module):
         units = [_Unit(*pair, dropout, norm, layer=2 * unit + 1) for unit, pair in enumerate(pairs)]
         self.units = nn.ModuleList(units)
         self.receptive_field = receptive_field(self.stem, *(unit.residual for unit in units))
-        for module in self.modules():
-            if isinstance(module, nn.Conv1d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
+        init_convolutions(self, "fan_in")
 
     def features(self, signals: Tensor) -> Tensor:
         """Turn signals [b, lead, sample] into features [b, channel, position].

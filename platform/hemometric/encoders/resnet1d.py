@@ -17,6 +17,7 @@ from hemometric.encoders.trunk import (
     check_num_weights,
     check_signals,
     convolution,
+    init_convolutions,
     receptive_field,
 )
 
@@ -94,12 +95,18 @@ class ResNet1dConfig(Config):
             `num_leads` is below 1.
         """
         check_num_leads(num_leads)
+        stem = nn.Sequential(
+            convolution(num_leads, self.widths[0], self.stem_kernel, stride=2),
+            build_norm(self.norm, self.widths[0]),
+            nn.ReLU(inplace=True),
+            nn.MaxPool1d(3, stride=2, padding=1),
+        )
         trunk = ResNet1dTrunk(
             num_leads,
+            stem,
             block=self.block,
             blocks=self.blocks,
             widths=self.widths,
-            stem_kernel=self.stem_kernel,
             kernel=self.kernel,
             outer_kernel=self.outer_kernel,
             dropout=self.dropout,
@@ -119,8 +126,13 @@ class ResNet1dConfig(Config):
 class ResNet1dTrunk(nn.Module):
     """Signals [b, lead, sample] to features [b, widths[-1]], four times as many of bottlenecks.
 
-    A convolution of stride 2, normalisation, ReLU and a max-pool of 3 by 2; then the stages, each but the first
-    halving the length; then the mean over time, so that any length fits.
+    A stem; then the stages, each but the first halving the length; then the mean over time, so that any length fits.
+
+    Parameters
+    ----------
+    stem : nn.Sequential
+        From [b, num_leads, sample] to [b, widths[0], position]; as published, a convolution of stride 2, normalisation,
+        ReLU and a max-pool of 3 by 2.
 
     References
     ----------
@@ -132,11 +144,11 @@ class ResNet1dTrunk(nn.Module):
     def __init__(
         self,
         num_leads: int,
+        stem: nn.Sequential,
         *,
         block: BlockKind,
         blocks: tuple[int, ...],
         widths: tuple[int, ...],
-        stem_kernel: int,
         kernel: int,
         outer_kernel: int,
         dropout: float,
@@ -144,12 +156,7 @@ class ResNet1dTrunk(nn.Module):
     ) -> None:
         super().__init__()
         self.num_leads = num_leads
-        self.stem = nn.Sequential(
-            convolution(num_leads, widths[0], stem_kernel, stride=2),
-            build_norm(norm, widths[0]),
-            nn.ReLU(inplace=True),
-            nn.MaxPool1d(3, stride=2, padding=1),
-        )
+        self.stem = stem
         stages: list[nn.Module] = []
         residuals: list[nn.Module] = []
         num_in = widths[0]
@@ -169,9 +176,7 @@ class ResNet1dTrunk(nn.Module):
             stages.append(nn.Sequential(*members))
         self.stages = nn.Sequential(*stages)
         self.receptive_field = receptive_field(self.stem, *residuals)
-        for module in self.modules():
-            if isinstance(module, nn.Conv1d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        init_convolutions(self, "fan_out")
 
     def features(self, signals: Tensor) -> Tensor:
         """Turn signals [b, lead, sample] into features [b, channel, position].

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from torch import Tensor, nn
 
 MAX_WEIGHTS = 2_000_000_000
@@ -50,6 +52,18 @@ def convolution(num_in: int, num_out: int, kernel: int, *, stride: int = 1) -> n
     It has no bias: the normalisation that follows takes any constant away.
     """
     return nn.Conv1d(num_in, num_out, kernel, stride=stride, padding=kernel // 2, bias=False)
+
+
+def init_convolutions(trunk: nn.Module, mode: Literal["fan_in", "fan_out"]) -> None:
+    """Draw the weights of all convolutions of a trunk from torch's generator, for the ReLU behind them.
+
+    References
+    ----------
+    He et al., "Delving deep into rectifiers", 2015: equation 10 by what comes in, equation 14 by what goes out.
+    """
+    for module in trunk.modules():
+        if isinstance(module, nn.Conv1d):
+            nn.init.kaiming_normal_(module.weight, mode=mode, nonlinearity="relu")
 
 
 def receptive_field(*path: nn.Module) -> int:

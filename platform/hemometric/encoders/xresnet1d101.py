@@ -12,7 +12,7 @@ from hemometric.config import Config
 from hemometric.encoders.dropout import KeyedDropout
 from hemometric.encoders.encoder import MAX_EMBEDDING_DIM, Encoder
 from hemometric.encoders.norm import NormKind, build_norm
-from hemometric.encoders.trunk import check_num_leads, check_signals, convolution, receptive_field
+from hemometric.encoders.trunk import check_num_leads, check_signals, convolution, init_convolutions, receptive_field
 
 BLOCKS = (3, 4, 23, 3)
 KERNEL = 5
@@ -100,9 +100,7 @@ class XResNet1d101Trunk(nn.Module):
         self.blocks = nn.Sequential(*blocks)
         self.pooled = nn.Sequential(build_norm(norm, 2 * num_in), KeyedDropout(dropout, layer=1))  # 0 is the head's
         self.receptive_field = receptive_field(self.stem, *(block.residual for block in blocks))
-        for module in self.modules():
-            if isinstance(module, nn.Conv1d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
+        init_convolutions(self, "fan_in")
 
     def features(self, signals: Tensor) -> Tensor:
         """Turn signals [b, lead, sample] into features [b, channel, position].

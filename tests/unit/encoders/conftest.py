@@ -1,11 +1,15 @@
 """A small trained-looking model, and real and drawn recordings."""
 
 import itertools
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 import hemometric
 from hemometric.ecg import INDEPENDENT_LEADS, Recording
@@ -91,3 +95,32 @@ def folder(tmp_path):
     path = tmp_path / "model"
     write_model(path)
     return path
+
+
+@pytest.fixture(scope="module")
+def run_two_ranks(tmp_path_factory):
+    """Runs ``script RANK FOLDER`` twice at once; gives the tensors of ``FOLDER/RANK.safetensors``, one dict a rank."""
+
+    def run(script):
+        folder = tmp_path_factory.mktemp("two_ranks")
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        started = [
+            subprocess.Popen(
+                [sys.executable, str(script), str(rank), str(folder)],
+                stderr=subprocess.PIPE,
+                text=True,
+                env=environment,
+            )
+            for rank in range(2)
+        ]
+        try:
+            for process in started:
+                _, errors = process.communicate(timeout=120)
+                assert process.returncode == 0, errors
+        finally:
+            for process in started:
+                process.kill()
+                process.wait()
+        return [load_file(folder / f"{rank}.safetensors") for rank in range(2)]
+
+    return run

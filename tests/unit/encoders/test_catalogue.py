@@ -1,17 +1,13 @@
 """What holds for every encoder that a config may name."""
 
-import os
 import re
 import runpy
-import subprocess
-import sys
 from pathlib import Path
 from typing import get_args
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch import nn
 
 from hemometric.config import Config, decode
@@ -209,24 +205,8 @@ def test_a_trunk_moves_to_another_embedding_size_and_not_to_another_kind(config,
 
 
 @pytest.fixture(scope="module")
-def two_ranks(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("two_ranks")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    started = [
-        subprocess.Popen(
-            [sys.executable, str(SCRIPT), str(rank), str(folder)], stderr=subprocess.PIPE, text=True, env=environment
-        )
-        for rank in range(2)
-    ]
-    try:
-        for process in started:
-            _, errors = process.communicate(timeout=120)
-            assert process.returncode == 0, errors
-    finally:
-        for process in started:
-            process.kill()
-            process.wait()
-    return [load_file(folder / f"{rank}.safetensors") for rank in range(2)]
+def two_ranks(run_two_ranks):
+    return run_two_ranks(SCRIPT)
 
 
 @pytest.mark.parametrize("name", SMALL)

@@ -68,7 +68,7 @@ def test_lengths_shrink_at_once():
     x = trunk.stem(torch.randn(1, 12, 1000))
     assert x.shape == (1, 32, 125)
     shapes = []
-    for block in trunk.blocks:
+    for block in trunk.stages:
         x = block(x)
         shapes.append(tuple(x.shape[1:]))
     assert shapes == [(32, 125), (48, 63), (96, 32), (192, 16)]

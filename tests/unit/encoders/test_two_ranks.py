@@ -1,14 +1,10 @@
 """Two processes over gloo against one process on the joined batch, with torch's own BatchNorm1d as the oracle."""
 
-import os
 import runpy
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch import nn
 
 SCRIPT = Path(__file__).with_name("two_ranks.py")
@@ -17,24 +13,8 @@ TOLERANCE = {"float64": 1e-10, "float32": 1e-5}
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("two_ranks")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    started = [
-        subprocess.Popen(
-            [sys.executable, str(SCRIPT), str(rank), str(folder)], stderr=subprocess.PIPE, text=True, env=environment
-        )
-        for rank in range(2)
-    ]
-    try:
-        for process in started:
-            _, errors = process.communicate(timeout=90)
-            assert process.returncode == 0, errors
-    finally:
-        for process in started:
-            process.kill()
-            process.wait()
-    return [load_file(folder / f"{rank}.safetensors") for rank in range(2)]
+def results(run_two_ranks):
+    return run_two_ranks(SCRIPT)
 
 
 def of_case(results, case):
