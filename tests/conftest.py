@@ -5,8 +5,11 @@ The corpora and models are made once a session, in this process and without Ray.
 
 from __future__ import annotations
 
+import ctypes
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -160,3 +163,27 @@ def until() -> Callable[..., Any]:
         raise AssertionError(f"not within {timeout_s:g} s: {what}")
 
     return wait
+
+
+@pytest.fixture
+def openings() -> Callable[..., AbstractContextManager[Callable[[], bool]]]:
+    """Watches files: ``with openings(path, …) as was_opened`` tells whether any process opened one since (Linux)."""
+
+    @contextmanager
+    def watched(*paths: Path) -> Iterator[Callable[[], bool]]:
+        libc = ctypes.CDLL(None, use_errno=True)
+        watch = libc.inotify_init1(os.O_NONBLOCK)
+        for path in paths:
+            assert libc.inotify_add_watch(watch, os.fsencode(path), 0x20) >= 0  # IN_OPEN
+
+        def was_opened() -> bool:
+            """Tell it since the block began, or since it was asked last."""
+            try:
+                return bool(os.read(watch, 4096))
+            except BlockingIOError:
+                return False
+
+        yield was_opened
+        os.close(watch)
+
+    return watched

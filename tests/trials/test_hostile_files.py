@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import pickle
 import resource
@@ -12,7 +11,6 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -137,24 +135,6 @@ def hostile_npy(place: Callable[[str], Path], victim: Path) -> dict[str, str]:
     return {"npy-objects": "unsafe", "npz-objects": "unsafe", "npy-pickle": "unreadable", "npy-huge": "too_long"}
 
 
-@contextmanager
-def openings(*paths: Path) -> Iterator[Callable[[], bool]]:
-    """Tell whether any process opened one of these files since the block began (Linux)."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    watch = libc.inotify_init1(os.O_NONBLOCK)
-    for path in paths:
-        assert libc.inotify_add_watch(watch, os.fsencode(path), 0x20) >= 0  # IN_OPEN
-
-    def was_opened() -> bool:
-        try:
-            return bool(os.read(watch, 4096))
-        except BlockingIOError:
-            return False
-
-    yield was_opened
-    os.close(watch)
-
-
 @pytest.fixture
 def server() -> Iterator[socket.socket]:
     """A server that nobody may call."""
@@ -175,7 +155,7 @@ def was_called(server: socket.socket) -> bool:
 
 def test_each_is_refused_by_its_reason_and_the_harmless_are_read(
     tmp_path: Path, ingested: Any, vendor_files: dict[str, Any], formats: dict[str, Any],
-    clean_ecgs: Callable[..., list[np.ndarray]], server: socket.socket,
+    clean_ecgs: Callable[..., list[np.ndarray]], server: socket.socket, openings: Callable[..., Any],
 ) -> None:  # fmt: skip
     canary, victim, port = tmp_path / "canary.txt", tmp_path / "victim", server.getsockname()[1]
     canary.write_text(CANARY * 1000)
