@@ -19,9 +19,10 @@ from hemometric.corpus.source_table import POINTER, table_name
 from hemometric.corpus.split import SPLITS
 from hemometric.corpus.units import STAGING
 from hemometric.errors import UsageError
+from hemometric.vendors.folders import CORPUS
 
 LOCK = ".lock"
-MARK = ".hemometric-corpus"
+MARK = CORPUS
 """An empty file that an ingest makes before all else but its lock; corpora made before there was one have a seal."""
 
 _TABLE = rf"(?:{QUARANTINE}|{LINKS})(?:-[0-9]{{5}})?\.parquet"

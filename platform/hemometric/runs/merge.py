@@ -23,7 +23,7 @@ from hemometric.runs.pace import Pace
 from hemometric.runs.words import counted, finished_already
 
 _LEFT_OUT = {
-    ACROSS: "of patients who are in a stricter split elsewhere",
+    ACROSS: "of patients who are in another split elsewhere",
     DUPLICATE: "the same ECG is kept under another name",
 }
 

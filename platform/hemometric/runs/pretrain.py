@@ -184,7 +184,8 @@ def learner_of(config: PretrainRun, encoder: Encoder, miner: BatchMiner | None) 
         encoder,
         pretrain_loss(config.objective, config.projection.width_of(config.encoder.embedding_dim)),
         seed=config.seed,
-        views=config.shown.build(config.preparation.rate_hz),
+        # The recording as it is needs no copy.
+        views=None if config.shown == Single() else config.shown.build(config.preparation.rate_hz),
         projection=config.projection.build(config.encoder.embedding_dim, config.encoder.norm),
         mined_by="" if miner is None else miner.params_hash,
     )

@@ -33,7 +33,6 @@ from hemometric.corpus.own_files import MARK
 from hemometric.ecg import Recording
 from hemometric.errors import DataRejectedError, IntegrityError, PrecheckError, UsageError
 from hemometric.vendors.columnar_format import ColumnarConfig
-from hemometric.vendors.folders import CORPUS
 from hemometric.vendors.formats_config import FormatsConfig
 from hemometric.waveform import Assessed, QualityConfig, assess
 
@@ -212,7 +211,6 @@ def test_a_link_to_itself_is_one_record_refused(archive: Path, tmp_path: Path, i
 
 def test_a_corpus_in_its_source_is_no_source(archive: Path, tmp_path: Path, ingest, key: Key) -> None:
     """Even where tables are read as ECGs, as its shards are tables."""
-    assert CORPUS == MARK
     columnar = ColumnarConfig(rate="hz", unit="uV", signal="ecg", id="exam", patient="mrn")
     config = config_for(archive, formats=FormatsConfig(columnar=columnar))
     first = ingest(config, [archive], archive / "corpus", key)

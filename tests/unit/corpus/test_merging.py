@@ -159,7 +159,7 @@ def test_a_patient_of_two_splits_stays_in_the_stricter_one(make: Make, tmp_path:
     manifest = verify(tmp_path / "out", key)
     assert manifest.counts.rejected == {"linked_across_splits": 2}
     assert (manifest.counts.found, manifest.counts.accepted) == (5, 3)
-    assert "2 recordings left out: of patients who are in a stricter split elsewhere" in lines
+    assert "2 recordings left out: of patients who are in another split elsewhere" in lines
     left_out = {key.recording_id(f"ecg/{name}") for name in ("r001", "r002")}
     assert set(open_corpus(tmp_path / "out").quarantine()["recording_id"].to_pylist()) == left_out
     assert {name: split.patients for name, split in manifest.counts.splits.items()} == {
